@@ -1,0 +1,137 @@
+"""Every setting of clerksync: name, type and default, read at the moment of use.
+
+Nothing is coerced or repaired here: a wrong value is reported by ``checks.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, Self, TypeVar, overload
+
+from django.conf import settings as django_settings
+
+T = TypeVar("T")
+
+Problem = str | None
+
+
+class Setting(Generic[T]):
+    """One setting: a descriptor that reads Django's settings each time it is asked."""
+
+    def __init__(self, default: T, *, problem: Callable[[Any], Problem], prefix: str = "CLERKSYNC_"):
+        self.default = default
+        self.problem = problem
+        self.prefix = prefix
+        self.name = ""
+
+    def __set_name__(self, owner: type[Settings], name: str) -> None:
+        self.name = name if self.prefix == "" else self.prefix + name
+
+    @overload
+    def __get__(self, instance: None, owner: type[Settings]) -> Self: ...
+    @overload
+    def __get__(self, instance: Settings, owner: type[Settings]) -> T: ...
+    def __get__(self, instance: Settings | None, owner: type[Settings]) -> Self | T:
+        if instance is None:
+            return self
+        value: T = getattr(django_settings, self.name, self.default)
+        return value
+
+
+def _text(value: object) -> Problem:
+    return None if isinstance(value, str) else "must be a string"
+
+
+def _secrets(value: object) -> Problem:
+    if isinstance(value, str):
+        return None
+    return _strings(value)
+
+
+def _strings(value: object) -> Problem:
+    if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value):
+        return None
+    return "must be a list or tuple of strings"
+
+
+def _boolean(value: object) -> Problem:
+    return None if isinstance(value, bool) else "must be True or False"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _timeouts(value: object) -> Problem:
+    if (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(_is_number(part) and part > 0 for part in value)
+    ):
+        return None
+    return "must be two positive numbers of seconds: (connect, read)"
+
+
+def _rate(value: object) -> Problem:
+    if value is None or (_is_number(value) and value > 0):  # type: ignore[operator]  # just tested
+        return None
+    return "must be a positive number of requests per 10 seconds, or None"
+
+
+def _share(value: object) -> Problem:
+    if _is_number(value) and 0 < value <= 1:  # type: ignore[operator]  # just tested
+        return None
+    return "must be a number above 0 and at most 1"
+
+
+def _deletes(value: object) -> Problem:
+    if value is None or callable(value):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return None
+    return "must be a whole number, a callable that takes the number of active users, or None"
+
+
+def _rules(value: object) -> Problem:
+    if isinstance(value, (list, tuple)) and all(callable(rule) or isinstance(rule, str) for rule in value):
+        return None
+    return "must be a list or tuple of callables or dotted paths of callables"
+
+
+class Settings:
+    """The settings of clerksync; use the one instance, ``conf.settings``."""
+
+    CLERK_SECRET_KEY = Setting[str]("", problem=_text, prefix="")
+    CLERK_PUBLISHABLE_KEY = Setting[str]("", problem=_text, prefix="")
+    CLERK_JWT_KEY = Setting[str]("", problem=_text, prefix="")
+    CLERK_WEBHOOK_SIGNING_SECRET = Setting[str | list[str] | tuple[str, ...]]("", problem=_secrets, prefix="")
+    CLERK_API_URL = Setting[str]("https://api.clerk.com", problem=_text, prefix="")
+
+    #: (connect, read) in seconds.
+    API_TIMEOUT = Setting[tuple[float, float]]((3, 20), problem=_timeouts)
+    #: Requests per 10 s that Clerk allows; None: 1000 for a live key, 100 for a test key.
+    RATE_LIMIT = Setting[float | None](None, problem=_rate)
+    #: The part of RATE_LIMIT that a sync may take.
+    RATE_SHARE = Setting[float](0.5, problem=_share)
+    #: The part of RATE_LIMIT that a web process may take.
+    WEB_RATE_SHARE = Setting[float](0.05, problem=_share)
+    #: Keep the raw JSON of each user.
+    STORE_PAYLOAD = Setting[bool](True, problem=_boolean)
+    #: Parts of a user's JSON that are never stored, for instance "private_metadata".
+    EXCLUDE_FIELDS = Setting[tuple[str, ...]]((), problem=_strings)
+    #: How many users may be deleted in 24 h because Clerk no longer shows them.
+    MAX_DELETES = Setting[int | Callable[[int], int] | None](None, problem=_deletes)
+    #: Domains that are real here although the placeholder rules name them.
+    REAL_DOMAINS = Setting[tuple[str, ...]]((), problem=_strings)
+    #: Clerk's test addresses and fictional phone numbers are no placeholders.
+    ALLOW_TEST_USERS = Setting[bool](False, problem=_boolean)
+    #: Further placeholder rules.
+    PLACEHOLDER_RULES = Setting[tuple[Any, ...]]((), problem=_rules)
+
+    @classmethod
+    def declared(cls) -> Iterator[Setting[Any]]:
+        """All settings, in the order of this file."""
+        return (value for value in vars(cls).values() if isinstance(value, Setting))
+
+
+settings = Settings()

@@ -1,0 +1,122 @@
+"""Every error that clerksync raises.
+
+::
+
+    ClerkSyncError
+    |-- PayloadError             a user or an answer that cannot be understood
+    |-- ClerkError               Clerk did not give what was asked for
+    |   |-- ClerkUnavailable     no answer, 5xx or 429, after all retries
+    |   |-- ClerkRejected        any other 4xx; carries status, code and trace id
+    |   |   |-- KeyRejected      401: the secret key is wrong
+    |   |   `-- NotFound         404
+    |   `-- InvalidResponse      an answer that is not what the API documents
+    |       `-- FilterIgnored    users came back that were not asked for
+    `-- SyncError                a sync that could not do its work
+        |-- SyncIncomplete       not every page was read and written
+        |-- SyncInterrupted      stopped by an operator, can be resumed
+        |-- LeaseHeld            another sync is at work
+        |-- LeaseLost            another sync has taken over
+        |-- DeletesRefused       the breaker: too many deletes at once
+        `-- InstanceMismatch     the key opens another Clerk instance
+
+Configuration errors are Django's ``ImproperlyConfigured``, on purpose outside
+this tree: no handler for run-time trouble may hide them.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ClerkSyncError(Exception):
+    """Base of all run-time errors; ``exit_status`` is what a command ends with."""
+
+    exit_status: ClassVar[int] = 1
+
+
+class PayloadError(ClerkSyncError):
+    """JSON that cannot be turned into an observation."""
+
+    def __init__(self, reason: str, *, clerk_id: str | None = None) -> None:
+        super().__init__(f"{clerk_id}: {reason}" if clerk_id else reason)
+        self.reason = reason
+        self.clerk_id = clerk_id
+
+
+class ClerkError(ClerkSyncError):
+    """Clerk did not give what was asked for."""
+
+
+class ClerkUnavailable(ClerkError):
+    """No answer, or only 5xx and 429, until the deadline."""
+
+
+class ClerkRejected(ClerkError):
+    """Clerk refused the request; trying again would not help."""
+
+    def __init__(self, message: str, *, status: int, code: str = "", trace_id: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.trace_id = trace_id
+
+
+class KeyRejected(ClerkRejected):
+    """The secret key is not accepted."""
+
+    exit_status = 2
+
+
+class NotFound(ClerkRejected):
+    """There is no such object (or no longer)."""
+
+
+class InvalidResponse(ClerkError):
+    """An answer that is not what the API documents: HTML, truncated, wrong shape."""
+
+
+class FilterIgnored(InvalidResponse):
+    """Users came back that were not asked for, or the control user did not."""
+
+
+class SyncError(ClerkSyncError):
+    """A sync that could not do its work."""
+
+
+class SyncIncomplete(SyncError):
+    """Not every page was read and written; the run decides no delete."""
+
+
+class SyncInterrupted(SyncError):
+    """Stopped by an operator after a complete page."""
+
+    exit_status = 130
+
+
+class LeaseHeld(SyncError):
+    """Another sync is at work."""
+
+    exit_status = 3
+
+
+class LeaseLost(SyncError):
+    """This process was away for so long that another sync has taken over."""
+
+    exit_status = 3
+
+
+class DeletesRefused(SyncError):
+    """More users are gone than the breaker lets a sync delete."""
+
+    exit_status = 4
+
+    def __init__(self, message: str, *, wanted: int, allowed: int) -> None:
+        super().__init__(message)
+        self.wanted = wanted
+        self.allowed = allowed
+
+
+class InstanceMismatch(SyncError):
+    """The secret key opens another Clerk instance than the table holds."""
+
+    exit_status = 4

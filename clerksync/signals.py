@@ -1,0 +1,21 @@
+"""Signals, sent after the commit, once for each batch and never once for each user."""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: Users that are new in the table, or back after a delete.
+#: Provides args: clerk_ids (list of str).
+user_created = Signal()
+
+#: Users whose content has changed.
+#: Provides args: changes (dict of clerk id to a tuple of the names of the changed fields).
+user_updated = Signal()
+
+#: Users that are gone; their rows stay as tombstones.
+#: Provides args: clerk_ids (list of str).
+user_deleted = Signal()
+
+#: A sync that ended without doing its work.
+#: Provides args: run (SyncRun), error (ClerkSyncError).
+sync_failed = Signal()
