@@ -1,0 +1,116 @@
+"""The test command: ``python -m tests`` runs everything that has to pass.
+
+``python -m tests --fast`` runs pytest on SQLite alone. What follows ``--`` goes to pytest.
+All steps are run whatever fails; the exit status is 1 if any did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import databases
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+
+#: A whole production environment, for ``check --deploy``.
+PRODUCTION = {
+    "DJANGO_SETTINGS_MODULE": "project.settings",
+    "DEBUG": "false",
+    "SECRET_KEY": "an-invented-key-of-more-than-fifty-characters-0123456789-abcdef",
+    "ALLOWED_HOSTS": "users.harbour.test",
+    "DATABASE_URL": "sqlite:///:memory:",
+    "ENV_FILE": os.devnull,
+    "CLERK_SECRET_KEY": "sk_live_invented_for_the_tests_0123456789",
+    "CLERK_PUBLISHABLE_KEY": "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command, run with this Python's own tools."""
+
+    title: str
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def passes(self) -> bool:
+        """Run it, its output going straight through."""
+        print(f"\n=== {self.title} ===", flush=True)
+        done = subprocess.run(self.command, cwd=ROOT, env=os.environ | self.environment, check=False)
+        return done.returncode == 0
+
+
+def main() -> int:
+    """Run the steps and sum up."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
+    parser.add_argument("--fast", action="store_true", help="pytest on SQLite alone")
+    parser.add_argument("pytest", nargs="*", metavar="ARGUMENT", help="for pytest, after --")
+    options = parser.parse_args()
+    if options.fast:
+        return _summary([_timed(_pytest("sqlite", *options.pytest))])
+    with _measured() as coverage:
+        steps = [*_static(), *_suites(*options.pytest), *coverage]
+        return _summary([_timed(step) for step in steps])
+
+
+def _static() -> list[Step]:
+    manage = (sys.executable, "manage.py")
+    return [
+        Step("Format", (_tool("ruff"), "format", "--check")),
+        Step("Lint", (_tool("ruff"), "check")),
+        Step("Types", (_tool("mypy"),)),
+        Step("Imports", (_tool("lint-imports"),)),
+        Step("Migrations", (*manage, "makemigrations", "--check", "--dry-run"), PRODUCTION),
+        Step("Deployment", (*manage, "check", "--deploy", "--fail-level", "WARNING"), PRODUCTION),
+    ]
+
+
+def _suites(*arguments: str) -> list[Step]:
+    runner = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-n", "2")
+    return [_pytest(kind, *arguments, runner=runner) for kind in databases.KINDS]
+
+
+def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = (sys.executable, "-m", "pytest")) -> Step:
+    return Step(f"Tests on {kind}", (*runner, *arguments), {databases.KIND: kind})
+
+
+@contextmanager
+def _measured() -> Iterator[list[Step]]:
+    """Keep the data of all processes in a directory of this run; yields the steps that read it."""
+    with tempfile.TemporaryDirectory(prefix="coverage-") as directory:
+        os.environ["COVERAGE_FILE"] = f"{directory}/data"
+        coverage = (sys.executable, "-m", "coverage")
+        yield [
+            Step("Combine coverage", (*coverage, "combine", "--quiet", directory)),
+            Step("Coverage", (*coverage, "report")),
+        ]
+
+
+def _timed(step: Step) -> tuple[Step, bool, float]:
+    start = time.monotonic()
+    return step, step.passes(), time.monotonic() - start
+
+
+def _summary(results: list[tuple[Step, bool, float]]) -> int:
+    print("\n=== Summary ===")
+    for step, passed, seconds in results:
+        print(f"{'ok    ' if passed else 'FAILED'} {step.title} ({seconds:.0f} s)")
+    return 0 if all(passed for _, passed, _ in results) else 1
+
+
+def _tool(name: str) -> str:
+    return str(BIN / name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""The room that the tests run in."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, connections, transaction
+from pytest_socket import SocketConnectBlockedError
+
+from tests import databases
+from tests.processes import environment
+from tests.routers import use_database
+
+_COUNT = """
+import django; django.setup()
+from django.contrib.auth.models import User
+print(User.objects.count())
+"""
+
+
+def test_kind__matches_connection() -> None:
+    """The default alias is of the kind that the environment names."""
+    assert connection.vendor == databases.kind()
+
+
+def test_other__is_sqlite() -> None:
+    """The second alias is SQLite whatever the first is."""
+    assert connections["other"].vendor == "sqlite"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_use_database__moves_the_models() -> None:
+    """Inside the block rows go to the other database."""
+    users = get_user_model()._default_manager
+    with use_database("other"):
+        users.create(username="ada")
+        assert users.count() == 1
+    assert users.count() == 0
+    assert users.using("other").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_environment__shares_the_database() -> None:
+    """A process that a test starts sees the rows of the test."""
+    get_user_model()._default_manager.create(username="ada")
+    done = subprocess.run(
+        [sys.executable, "-c", _COUNT], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.django_db(transaction=True, databases=["other"])
+def test_sqlite__is_shared_and_immediate() -> None:
+    """SQLite takes the write lock at the start of a transaction and keeps a journal beside the file."""
+    with use_database("other"), transaction.atomic(using="other"), connections["other"].cursor() as cursor:
+        cursor.execute("PRAGMA journal_mode")
+        assert cursor.fetchone() == ("wal",)
+        assert connections["other"].transaction_mode == "IMMEDIATE"  # type: ignore[attr-defined]
+
+
+def test_network__only_loopback() -> None:
+    """A connection to any other machine fails."""
+    with (
+        socket.socket() as client,
+        pytest.warns(match="tried to use"),
+        pytest.raises(SocketConnectBlockedError),
+    ):
+        client.connect(("192.0.2.1", 80))
+
+
+def test_environment__has_no_keys() -> None:
+    """The developer's own keys never reach a test."""
+    assert [name for name in os.environ if name.startswith("CLERK_")] == []
