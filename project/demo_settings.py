@@ -1,0 +1,21 @@
+"""Settings of ``manage.py demo``: they read neither the environment nor ``.env``.
+
+So the demo, which fills a table with invented users, cannot reach a real database or a real Clerk.
+"""
+
+from __future__ import annotations
+
+from project.defaults import *  # noqa: F403  # settings are this module's names
+from project.defaults import BASE_DIR, logging_to_console, sqlite
+
+DEBUG = True
+SECRET_KEY = "django-insecure-known-to-everyone-and-good-for-the-demo-alone"  # noqa: S105  # as it says
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+
+DATABASES = {"default": sqlite(BASE_DIR / ".demo.sqlite3")}
+
+TIME_ZONE = "UTC"
+LOGGING = logging_to_console("WARNING")
+
+#: The domains of the demo's invented people count as real.
+CLERKSYNC_REAL_DOMAINS = ("harbour-works.io",)
