@@ -1,0 +1,37 @@
+"""A fake Clerk for tests: users, Clerk's Backend API over them, and faults on demand.
+
+::
+
+    from clerksync.testing import FakeClerk, serve
+
+    clerk = FakeClerk(seed=7)
+    ada = clerk.create_user(email="maren@harbour-works.io", first_name="Maren")
+    clerk.create_users(1000)
+    clerk.fail(503, times=2, on="GET /v1/users")  # the next two pages fail
+    with serve(clerk) as served:
+        ...  # point CLERK_API_URL at served.url, CLERK_SECRET_KEY at clerk.secret_key
+    clerk.clock.advance(seconds=60)
+    clerk.update_user(ada["id"], first_name="Marin")
+    assert [request.status for request in clerk.requests][:3] == [503, 503, 200]
+"""
+
+from __future__ import annotations
+
+from clerksync.testing.clerk import FakeClerk
+from clerksync.testing.clock import Clock, RealClock, VirtualClock
+from clerksync.testing.faults import Fault
+from clerksync.testing.server import Served, serve
+from clerksync.testing.wire import RecordedRequest, Request, Response
+
+__all__ = [
+    "Clock",
+    "FakeClerk",
+    "Fault",
+    "RealClock",
+    "RecordedRequest",
+    "Request",
+    "Response",
+    "Served",
+    "VirtualClock",
+    "serve",
+]

@@ -1,0 +1,208 @@
+"""The fake Clerk: a population of users behind Clerk's Backend API, with faults on demand."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from email.utils import formatdate
+from typing import Any
+
+from clerksync.testing import faultkinds
+from clerksync.testing.clock import Clock, VirtualClock
+from clerksync.testing.endpoints import Endpoints, find_route
+from clerksync.testing.faults import Fault, FaultBook
+from clerksync.testing.instance import Instance
+from clerksync.testing.listing import UnknownCursor
+from clerksync.testing.ordering import Tie
+from clerksync.testing.population import Population
+from clerksync.testing.ratelimit import RateLimit, too_many_requests
+from clerksync.testing.wire import RecordedRequest, Refusal, Request, Response
+
+API_VERSIONS = ("2021-02-05", "2024-10-01", "2025-04-10", "2025-11-10", "2026-05-12")
+DEFAULT_INSTANCE_ID = "ins_2kVqNwXcRtYb7mHsDfJpL3gZaEo"
+DEFAULT_KEY = "sk_live_6Wq2nVbXr9TzKdMhYcPfLsGj"
+
+
+class FakeClerk(Population):
+    """Clerk as far as an application can tell; the same seed and calls give the same answers.
+
+    Args:
+        seed: Where all ids and names come from.
+        instance_id: The id of the instance, and of its signing key.
+        environment: ``production`` or ``development``.
+        secret_key: The one key that is accepted; may be changed at any time.
+        clock: Stamps changes, ``Date`` headers and the rate limit; stands still by default.
+        rate_limit: So many requests in so many seconds, or None for no limit.
+        unknown_cursor: What ``starting_after`` an unknown user gets, which Clerk does not
+            document: an ``error`` (404), the first page as if the cursor were ``ignored``,
+            or an ``empty`` page.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        instance_id: str = DEFAULT_INSTANCE_ID,
+        environment: str = "production",
+        secret_key: str = DEFAULT_KEY,
+        clock: Clock | None = None,
+        rate_limit: tuple[int, float] | None = None,
+        unknown_cursor: UnknownCursor = "error",
+    ) -> None:
+        super().__init__(seed=seed, clock=VirtualClock() if clock is None else clock)
+        self.instance = Instance(instance_id=instance_id, environment=environment, secret_key=secret_key)
+        self.unknown_cursor: UnknownCursor = unknown_cursor
+        self.requests: list[RecordedRequest] = []
+        self._rate_limit = rate_limit and RateLimit(requests=rate_limit[0], seconds=rate_limit[1])
+        self._faults = FaultBook()
+        self._answers = 0
+        self._seed = seed
+
+    @property
+    def instance_id(self) -> str:
+        """The id of the instance."""
+        return self.instance.instance_id
+
+    @property
+    def secret_key(self) -> str:
+        """The key that requests have to carry."""
+        return self.instance.secret_key
+
+    @secret_key.setter
+    def secret_key(self, value: str) -> None:
+        self.instance.secret_key = value
+
+    def fail(
+        self,
+        kind: str | int,
+        *,
+        times: int | None = 1,
+        on: str = "GET /v1/users",
+        after: int = 0,
+        **options: Any,
+    ) -> Fault:
+        """Arm a fault and return it; its ``fired`` counts the answers that it has spoilt.
+
+        Args:
+            kind: A status (``503``, ``429``; options ``code``, ``message``, ``retry_after`` as it
+                is to be sent, ``retry_after_date`` in seconds from now) or the name of a fault;
+                see ``faultkinds.OPTIONS``.
+            times: How many requests it meets; None for all.
+            on: A route (``GET /v1/users/{id}``), one path (``GET /v1/users/user_...``) or ``*``.
+            after: How many such requests pass before it.
+            options: What the kind takes, for instance ``seconds`` of ``slow``; ``call`` of
+                ``callback`` is given the request, and a Response that it returns is sent.
+        """
+        with self.lock:
+            return self._faults.arm(kind, times=times, on=on, after=after, options=options)
+
+    def clear_faults(self) -> None:
+        """Disarm all faults."""
+        with self.lock:
+            self._faults.clear()
+
+    def clear_requests(self) -> None:
+        """Forget the recorded requests."""
+        with self.lock:
+            self.requests.clear()
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request, record it, and let the faults that are due do their work."""
+        with self.lock:
+            faults = self._faults.take(request, route=find_route(request))
+            self._answers += 1
+            trace_id = f"{self._seed & 0xFFFFFFFF:08x}{self._answers:024x}"
+        response = self._replaced(request, faults, trace_id=trace_id)
+        if response is None:
+            response = self._answer(request, faults, trace_id=trace_id)
+        for fault in faults:
+            response = faultkinds.alter(fault.kind, response, options=fault.options)
+        return self._recorded(request, self._dated(response, faults))
+
+    def _replaced(self, request: Request, faults: list[Fault], *, trace_id: str) -> Response | None:
+        """Return the answer of a fault in place of Clerk's, if there is one."""
+        response: Response | None = None
+        for fault in faults:
+            if fault.kind == "callback":
+                call: Callable[[Request], Response | None] = fault.options["call"]
+                response = call(request) or response
+            elif response is None and faultkinds.replaces(fault.kind):
+                response = faultkinds.replacement(
+                    fault.kind, options=fault.options, now_ms=self.clock.now_ms(), trace_id=trace_id
+                )
+        return response
+
+    def _answer(self, request: Request, faults: list[Fault], *, trace_id: str) -> Response:
+        for fault in faults:
+            request = faultkinds.rewrite(fault.kind, request, options=fault.options)
+        shuffled = any(fault.kind == "shuffle_ties" for fault in faults)
+        endpoints = Endpoints(
+            population=self,
+            instance=self.instance,
+            unknown_cursor=self.unknown_cursor,
+            tie=_shuffled(trace_id) if shuffled else None,
+        )
+        try:
+            self._check_version(request)
+            self._check_key(request)
+            self._check_rate(request)
+            return endpoints.answer(request)
+        except Refusal as refusal:
+            return _with_retry_after(refusal.response(trace_id=trace_id), refusal)
+
+    def _check_version(self, request: Request) -> None:
+        header = request.header("Clerk-API-Version")
+        versions = [value for name, value in request.query if name == "__clerk_api_version"]
+        asked = versions + ([] if header is None else [header])
+        if len(asked) > 1 or any(version not in API_VERSIONS for version in asked):
+            raise Refusal(400, code="api_version_invalid", message="Invalid API version")
+
+    def _check_key(self, request: Request) -> None:
+        scheme, _, key = (request.header("Authorization") or "").partition(" ")
+        if not scheme:
+            raise Refusal(401, code="authentication_invalid", message="Invalid authentication")
+        if scheme.lower() != "bearer" or not key:
+            raise Refusal(401, code="authorization_header_format_invalid", message="Invalid Authorization")
+        if key != self.secret_key:
+            raise Refusal(401, code="clerk_key_invalid", message="The provided Clerk Secret Key is invalid.")
+
+    def _check_rate(self, request: Request) -> None:
+        if self._rate_limit is None or request.path == "/v1/jwks":
+            return
+        with self.lock:
+            seconds = self._rate_limit.admit(now_ms=self.clock.now_ms())
+        if seconds:
+            raise too_many_requests(seconds=seconds)
+
+    def _dated(self, response: Response, faults: list[Fault]) -> Response:
+        if any(fault.kind == "no_date" for fault in faults):
+            return response
+        date = formatdate(self.clock.now_ms() // 1000, usegmt=True)
+        return replace(response, headers={"Date": date, **response.headers})
+
+    def _recorded(self, request: Request, response: Response) -> Response:
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
+        record = RecordedRequest(
+            method=request.method,
+            path=request.path,
+            query=tuple(request.query),
+            status=response.status,
+            at_ms=self.clock.now_ms(),
+            headers=headers,
+        )
+        with self.lock:
+            self.requests.append(record)
+        return response
+
+
+def _shuffled(salt: str) -> Tie:
+    """Return a tie-breaker that is another one for every answer."""
+    start = zlib.crc32(salt.encode())
+    return lambda record: zlib.crc32(record.clerk_id.encode(), start)
+
+
+def _with_retry_after(response: Response, refusal: Refusal) -> Response:
+    if "resets_in" not in refusal.meta:
+        return response
+    return replace(response, headers={**response.headers, "Retry-After": str(refusal.meta["resets_in"])})
