@@ -21,6 +21,7 @@ from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.clock import Clock, RealClock, VirtualClock
 from clerksync.testing.faults import Fault
 from clerksync.testing.server import Served, serve
+from clerksync.testing.shapes import every_shape
 from clerksync.testing.wire import RecordedRequest, Request, Response
 
 __all__ = [
@@ -33,5 +34,6 @@ __all__ = [
     "Response",
     "Served",
     "VirtualClock",
+    "every_shape",
     "serve",
 ]

@@ -39,7 +39,9 @@ class FaultBook:
     def __init__(self) -> None:
         self._armed: list[Fault] = []
 
-    def arm(self, kind: str | int, *, times: int | None, on: str, after: int, options: dict[str, Any]) -> Fault:
+    def arm(
+        self, kind: str | int, *, times: int | None, on: str, after: int, options: dict[str, Any]
+    ) -> Fault:
         """Arm a fault; raise ValueError for a kind or an option that does not exist."""
         faultkinds.check(kind, options=options)
         fault = Fault(kind=kind, times=times, on=_canonical(on), after=after, options=options)

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from clerksync.testing.wire import Json
 
+_SCOPES = {
+    "google": (
+        "email https://www.googleapis.com/auth/userinfo.email "
+        "https://www.googleapis.com/auth/userinfo.profile openid profile"
+    ),
+    "github": "read:user user:email",
+}
+
 
 def verification(
     kind: str,
@@ -104,13 +112,13 @@ def external_account(
         "provider": f"oauth_{provider}",
         "identification_id": identification_id,
         "provider_user_id": provider_user_id,
-        "approved_scopes": "email profile openid",
+        "approved_scopes": _SCOPES.get(provider, "email profile openid"),
         "email_address": email,
         "email_address_verified": True,
         "first_name": first_name,
         "last_name": last_name,
-        "avatar_url": f"https://img.clerk.com/avatars/{provider}/{account_id}",
-        "image_url": f"https://img.clerk.com/avatars/{provider}/{account_id}",
+        "avatar_url": f"https://images.clerk.dev/oauth_{provider}/img_{account_id}",
+        "image_url": f"https://img.clerk.com/avatars/{provider}/{account_id}?width=160",
         "username": None,
         "phone_number": None,
         "public_metadata": {},

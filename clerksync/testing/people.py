@@ -47,13 +47,17 @@ class People:
     """Draws people, ids and phone numbers; the same seed draws the same ones."""
 
     def __init__(self, *, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311  # determinism is wanted, not secrecy
+        self.random = random.Random(seed)
         self._people = 0
         self._phones = 0
 
     def draw_id(self, prefix: str) -> str:
         """Return an id of Clerk's form: the prefix, an underscore and 27 letters or digits."""
         return f"{prefix}_{self.random.randbytes(27).translate(_TO_LETTERS).decode()}"
+
+    def draw_image_url(self) -> str:
+        """Return the address of a picture, as long as Clerk's are."""
+        return f"https://img.clerk.com/{self.random.randbytes(140).translate(_TO_LETTERS).decode()}"
 
     def draw_digits(self, length: int) -> str:
         """Return so many digits, the first of them not zero."""

@@ -91,7 +91,15 @@ class Population:
                 updated_at=updated_at,
                 **raw,
             )
-            return self._put(user)
+            return self.put_user(user)
+
+    def put_user(self, user: Json) -> Json:
+        """Hold a user exactly as given, new or in place of the one with its id, and return a copy."""
+        with self.lock:
+            previous = self.roster.find(user["id"])
+            record = record_of(user, tie=previous.tie if previous else self.people.random.random())
+            self.roster.put(record)
+            return _decode(record.document)
 
     def create_users(
         self, count: int, *, first_created_at: int | None = None, spacing_ms: int = 60_000
@@ -126,7 +134,7 @@ class Population:
                 self.builder.set_phone(user, changes.pop("phone_number"), at=now)
             if not silent:
                 user["updated_at"] = _later(user["updated_at"], now)
-            return self._put(user | changes)
+            return self.put_user(user | changes)
 
     def ban_user(self, clerk_id: str) -> Json:
         """Ban a user and return a copy."""
@@ -158,12 +166,6 @@ class Population:
         """
         with self.lock:
             self.roster.send(clerk_id, wire)
-
-    def _put(self, user: Json) -> Json:
-        previous = self.roster.find(user["id"])
-        record = record_of(user, tie=previous.tie if previous else self.people.random.random())
-        self.roster.put(record)
-        return _decode(record.document)
 
     def _earliest(self) -> int:
         lowest = self.roster.ordering("created_at").lowest()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from clerksync.testing.ordering import Ordering
 from clerksync.testing.wire import Json
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+# A struct is made five times faster than a frozen dataclass, and the collector skips it.
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One user: the JSON that is held, the bytes that are sent, and what lists go by."""
 
     clerk_id: str

@@ -147,7 +147,7 @@ class UserBuilder:
         )
 
     def _skeleton(self, clerk_id: str, *, at: int) -> Json:
-        image = f"https://img.clerk.com/{self.people.draw_id('img')}?width=160&height=160&fit=crop"
+        image = self.people.draw_image_url()
         return {
             "id": clerk_id,
             "object": "user",
