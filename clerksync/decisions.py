@@ -1,0 +1,351 @@
+"""The apply rule: what one more observation of a user does to its row. Pure.
+
+A greater version replaces; an equal version with other content is a doubt; every
+contradiction is a doubt. Only a read by id that is later than everything known
+settles a doubt. The order of arrival decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+import msgspec
+
+from clerksync.fields import UserFields
+from clerksync.payloads import Kind, Observation, Source
+
+#: A version this much later than its own snapshot is not believed.
+MAX_AHEAD_MS = 5 * 60_000
+#: A user this young may not be known to every replica yet.
+MIN_AGE_MS = 60_000
+#: How far apart two reads must be to overrule a greater version.
+REGRESSION_MS = 60_000
+#: Replicas need this long to agree.
+SETTLE_MS = 5_000
+MAX_BACKOFF_MS = 6 * 3_600_000
+
+ACTIVE, DELETED, INCOMPLETE = "active", "deleted", "incomplete"
+
+
+class Outcome(StrEnum):
+    """What an observation did to a row."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    #: Volatile fields only (last sign-in and the like), or the stored shape.
+    TOUCHED = "touched"
+    UNCHANGED = "unchanged"
+    #: Older than what is known; kept out.
+    LATE = "late"
+    DELETED = "deleted"
+    REVIVED = "revived"
+    #: A lower version, confirmed by two reads by id, replaced the row.
+    CORRECTED = "corrected"
+    #: The row stays, and will be read again.
+    DOUBTED = "doubted"
+
+
+class Doubt(StrEnum):
+    """Why a row may not be what Clerk holds."""
+
+    TIE = "same version, other content"
+    ABSENT = "not in Clerk's list"
+    LATE_DELETE = "delete older than the row"
+    SEEN_AFTER_DELETE = "seen after its delete"
+    UNPARSABLE = "not readable in full"
+    FUTURE = "version from the future"
+    REGRESSED = "Clerk shows an older version"
+    RESHAPED = "stored under other settings"
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """What the rule must know of a stored row, and all that it may set besides content.
+
+    ``watched`` are the columns in which placeholder data is looked for; they tell a row
+    that was changed past the mirror. ``deleted_ms`` is set only by a decision.
+    """
+
+    digest: str = ""
+    state: str = INCOMPLETE
+    updated_ms: int = 0
+    observed_ms: int = 0
+    created_ms: int | None = None
+    doubt_reason: str = ""
+    doubt_ms: int = 0
+    doubt_tries: int = 0
+    retry_ms: int = 0
+    regressed_ms: int | None = None
+    revision: int = 0
+    watched: tuple[str | None, ...] = ()
+    deleted_ms: int | None = None
+    deleted_by: str = ""
+
+
+class Decision(NamedTuple):
+    """What happens: the new row, and the observation whose content it takes, if any."""
+
+    outcome: Outcome
+    row: Row | None = None
+    content: Observation | None = None
+
+
+def watched(fields: UserFields) -> tuple[str | None, ...]:
+    """The columns of ``Row.watched``, in order."""
+    return fields.email, fields.phone_number, fields.username, fields.first_name, fields.last_name
+
+
+WATCHED = ("email", "phone_number", "username", "first_name", "last_name")
+
+
+def decide(row: Row | None, observation: Observation) -> Decision:
+    """Decide about one observation of one user."""
+    match observation.kind:
+        case Kind.USER if _is_believed(observation):
+            return _decide_user(row, observation)
+        case Kind.USER:
+            return _decide_partial(row, observation)
+        case Kind.DELETED:
+            return _decide_deleted(row, observation)
+        case Kind.ABSENT:
+            return _decide_absent(row, observation)
+        case Kind.MISSED:
+            return _decide_missed(row, observation)
+
+
+def fold(row: Row | None, observations: Iterable[Observation]) -> Decision:
+    """Decide about several observations of one user, as one decision."""
+    outcome, current, content, changed = Outcome.UNCHANGED, row, None, False
+    for observation in sorted(observations, key=_fold_order):
+        decision = decide(current, observation)
+        outcome = _joined(outcome, decision.outcome)
+        if decision.row is not None:
+            current, changed = decision.row, True
+        content = decision.content or content
+    if not changed or current is None:
+        return Decision(outcome)
+    revision = (row.revision if row else 0) + 1
+    return Decision(outcome, msgspec.structs.replace(current, revision=revision), content)
+
+
+def _fold_order(observation: Observation) -> tuple[int, int, str]:
+    return observation.updated_ms, observation.observed_ms, observation.digest
+
+
+def _joined(before: Outcome, after: Outcome) -> Outcome:
+    if after in (Outcome.UNCHANGED, Outcome.LATE) and before is not Outcome.UNCHANGED:
+        return before
+    if before is Outcome.CREATED and after in (Outcome.UPDATED, Outcome.TOUCHED, Outcome.DOUBTED):
+        return before
+    return after
+
+
+def _is_believed(observation: Observation) -> bool:
+    return observation.full and observation.updated_ms <= observation.observed_ms + MAX_AHEAD_MS
+
+
+def _is_judgement(row: Row, observation: Observation) -> bool:
+    """Whether this is a read by id, later than the row and than its doubt."""
+    return observation.source is Source.GET and observation.observed_ms > max(row.observed_ms, row.doubt_ms)
+
+
+def _decide_user(row: Row | None, observation: Observation) -> Decision:
+    if row is None:
+        return _replace(Row(), observation, Outcome.CREATED)
+    if _is_judgement(row, observation):
+        return _judge(row, observation)
+    if row.state == DELETED:
+        return _decide_after_delete(row, observation)
+    if observation.updated_ms > row.updated_ms or row.state == INCOMPLETE:
+        return _replace(row, observation, _replaced(row))
+    if observation.updated_ms < row.updated_ms:
+        return Decision(Outcome.LATE)
+    return _decide_same_version(row, observation)
+
+
+def _decide_after_delete(row: Row, observation: Observation) -> Decision:
+    """A tombstone keeps out every observation; some of them raise a doubt."""
+    told_later = observation.source is Source.WEBHOOK and observation.updated_ms > row.observed_ms
+    if told_later or observation.source in (Source.LIST, Source.CLAIMS):
+        return _doubt(row, Doubt.SEEN_AFTER_DELETE, observation.observed_ms)
+    return Decision(Outcome.LATE)
+
+
+def _decide_same_version(row: Row, observation: Observation) -> Decision:
+    same = _compare(row, observation)
+    if same is not None:
+        return same
+    at = max(row.observed_ms, observation.observed_ms)
+    if _shape(row.digest) != _shape(observation.digest):
+        if observation.observed_ms >= row.observed_ms:
+            return _replace(row, observation, Outcome.TOUCHED)
+        return _doubt(row, Doubt.RESHAPED, at)
+    doubted = _doubt(row, Doubt.TIE, at).row or row
+    if (observation.observed_ms, observation.digest) > (row.observed_ms, row.digest):
+        return _replace(doubted, observation, Outcome.UPDATED)
+    return Decision(Outcome.DOUBTED, doubted if doubted is not row else None)
+
+
+def _compare(row: Row, observation: Observation) -> Decision | None:
+    """The decision for an equal version with equal stable content; None if it differs."""
+    if _stable(row.digest) != _stable(observation.digest):
+        return None
+    if observation.fields is not None and row.watched != watched(observation.fields):
+        newest = msgspec.structs.replace(
+            observation, observed_ms=max(row.observed_ms, observation.observed_ms)
+        )
+        return _replace(row, newest, Outcome.UPDATED)  # changed past the mirror
+    if row.digest != observation.digest and observation.observed_ms > row.observed_ms:
+        return _replace(row, observation, Outcome.TOUCHED)
+    return Decision(Outcome.UNCHANGED)
+
+
+def _judge(row: Row, observation: Observation) -> Decision:
+    """A read by id that is later than all that is known has the last word."""
+    if observation.updated_ms < row.updated_ms:
+        return _judge_regression(row, observation)
+    settled = _settle(row, observation.observed_ms)
+    if row.state != ACTIVE or observation.updated_ms > row.updated_ms:
+        return _replace(settled, observation, _replaced(row))
+    if _stable(row.digest) != _stable(observation.digest):
+        reshaped = _shape(row.digest) != _shape(observation.digest)
+        return _replace(settled, observation, Outcome.TOUCHED if reshaped else Outcome.UPDATED)
+    decision = _compare(settled, observation) or Decision(Outcome.UNCHANGED)
+    if decision.row is None and row.doubt_reason:
+        return Decision(decision.outcome, settled)
+    return decision
+
+
+def _judge_regression(row: Row, observation: Observation) -> Decision:
+    """A version lower than the row's is believed when two reads, a minute apart, show it."""
+    first = row.regressed_ms
+    if first is not None and observation.observed_ms >= first + REGRESSION_MS:
+        return _replace(_settle(row, observation.observed_ms), observation, Outcome.CORRECTED)
+    noted = msgspec.structs.replace(row, regressed_ms=first or observation.observed_ms)
+    return _unsettled(noted, Doubt.REGRESSED, observation.observed_ms)
+
+
+def _decide_partial(row: Row | None, observation: Observation) -> Decision:
+    """Too little to write, enough to doubt; never overwrites and never blanks a field."""
+    reason = Doubt.FUTURE if observation.full else Doubt.UNPARSABLE
+    if row is not None and row.state == DELETED:
+        if observation.source is Source.WEBHOOK:
+            return Decision(Outcome.LATE)
+        reason = Doubt.SEEN_AFTER_DELETE
+    if observation.source is Source.GET:
+        return _unsettled(row or Row(), reason, observation.observed_ms)
+    return _doubt(row or Row(), reason, observation.observed_ms)
+
+
+def _decide_deleted(row: Row | None, observation: Observation) -> Decision:
+    if row is None:
+        return _bury(Row(), observation, by="event")
+    if row.state == DELETED:
+        if observation.observed_ms <= row.observed_ms:
+            return Decision(Outcome.UNCHANGED)
+        later = msgspec.structs.replace(row, observed_ms=observation.observed_ms)
+        return Decision(Outcome.UNCHANGED, later)
+    if observation.observed_ms > row.observed_ms:
+        return _bury(row, observation, by="event")
+    return _doubt(row, Doubt.LATE_DELETE, row.observed_ms)
+
+
+def _decide_absent(row: Row | None, observation: Observation) -> Decision:
+    """A 404 is a delete only for a user who is old enough to be known everywhere."""
+    if row is None:
+        return Decision(Outcome.UNCHANGED)
+    later = observation.observed_ms > max(row.observed_ms, row.doubt_ms)
+    if row.state == DELETED:
+        settles = later and row.doubt_reason
+        return Decision(Outcome.UNCHANGED, _settle(row, observation.observed_ms) if settles else None)
+    old_enough = (row.created_ms or 0) + MIN_AGE_MS <= observation.observed_ms
+    if row.state == ACTIVE and later and old_enough:
+        return _bury(_settle(row, observation.observed_ms), observation, by="absence")
+    return _unsettled(row, Doubt.ABSENT, observation.observed_ms)
+
+
+def _decide_missed(row: Row | None, observation: Observation) -> Decision:
+    """A list without the user raises a doubt, unless the user was seen after the list."""
+    if row is None or row.state == DELETED or row.observed_ms > observation.observed_ms:
+        return Decision(Outcome.UNCHANGED)
+    return _doubt(row, Doubt.ABSENT, observation.observed_ms)
+
+
+def _replace(row: Row, observation: Observation, outcome: Outcome) -> Decision:
+    new = msgspec.structs.replace(
+        row,
+        state=ACTIVE,
+        updated_ms=observation.updated_ms,
+        observed_ms=observation.observed_ms,
+        created_ms=observation.created_ms,
+        digest=observation.digest,
+        regressed_ms=None,
+        watched=watched(observation.fields) if observation.fields else (),
+        deleted_ms=None,
+        deleted_by="",
+    )
+    return Decision(outcome, new, observation)
+
+
+def _replaced(row: Row) -> Outcome:
+    match row.state:
+        case "deleted":
+            return Outcome.REVIVED
+        case "incomplete":
+            return Outcome.CREATED
+        case _:
+            return Outcome.UPDATED
+
+
+def _bury(row: Row, observation: Observation, *, by: str) -> Decision:
+    """The tombstone keeps the version and takes the time of the delete."""
+    tombstone = msgspec.structs.replace(
+        row,
+        state=DELETED,
+        observed_ms=max(row.observed_ms, observation.observed_ms),
+        regressed_ms=None,
+        deleted_ms=observation.observed_ms,
+        deleted_by=by,
+    )
+    return Decision(Outcome.DELETED, tombstone)
+
+
+def _doubt(row: Row, reason: Doubt, at_ms: int) -> Decision:
+    if row.doubt_reason and row.doubt_ms >= at_ms:
+        return Decision(Outcome.DOUBTED)
+    due = at_ms if reason is Doubt.ABSENT else at_ms + SETTLE_MS
+    doubted = msgspec.structs.replace(
+        row,
+        doubt_reason=reason,
+        doubt_ms=at_ms,
+        retry_ms=min(row.retry_ms, due) if row.doubt_reason else due,
+    )
+    return Decision(Outcome.DOUBTED, doubted)
+
+
+def _unsettled(row: Row, reason: Doubt, at_ms: int) -> Decision:
+    """A read by id that settled nothing: try again later, and later each time."""
+    tries = row.doubt_tries + 1
+    again = msgspec.structs.replace(
+        row,
+        doubt_reason=row.doubt_reason or reason,
+        doubt_ms=row.doubt_ms if row.doubt_reason else at_ms,
+        doubt_tries=tries,
+        retry_ms=at_ms + min(REGRESSION_MS * 2 ** min(tries - 1, 10), MAX_BACKOFF_MS),
+    )
+    return Decision(Outcome.DOUBTED, again)
+
+
+def _settle(row: Row, at_ms: int) -> Row:
+    return msgspec.structs.replace(
+        row, doubt_reason="", doubt_ms=0, doubt_tries=0, retry_ms=0, regressed_ms=None, observed_ms=at_ms
+    )
+
+
+def _shape(digest: str) -> str:
+    return digest.partition(":")[0]
+
+
+def _stable(digest: str) -> str:
+    return digest.rpartition(":")[0]

@@ -1,0 +1,197 @@
+"""The typed columns of a user, and the digest that tells whether two snapshots agree: pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UnsetType
+
+from clerksync.wire import Account, Email, Phone, User, Wallet
+
+#: No time is later than the last day that Python's datetime knows.
+MAX_MS = 253_402_300_799_999
+#: Indexed columns hold no more characters than PostgreSQL's B-tree takes (2,704 bytes).
+MAX_INDEXED = 512
+#: Metadata that is nested deeper stays in the payload only.
+MAX_DEPTH = 100
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: Stored and kept fresh, but a difference in these alone is no change.
+VOLATILE = frozenset({"updated_at", "last_sign_in_at", "last_active_at", "locked"})
+
+Identification = TypeVar("Identification", Email, Phone)
+
+
+class UserFields(msgspec.Struct, frozen=True, gc=False):
+    """The typed columns of a user; times in ms since 1970, metadata as canonical JSON."""
+
+    email: str | None
+    email_verified: bool
+    phone_number: str | None
+    phone_verified: bool
+    username: str | None
+    first_name: str | None
+    last_name: str | None
+    image_url: str | None
+    has_image: bool
+    external_id: str | None
+    banned: bool
+    locked: bool
+    deprovisioned: bool
+    password_enabled: bool
+    two_factor_enabled: bool
+    created_at: int | None
+    updated_at: int | None
+    last_sign_in_at: int | None
+    last_active_at: int | None
+    legal_accepted_at: int | None
+    public_metadata: str
+    private_metadata: str
+    unsafe_metadata: str
+
+
+def build_fields(user: User) -> tuple[UserFields, tuple[str, ...]]:
+    """The typed columns of a user, and what had to be left out of them."""
+    dropped: list[str] = []
+    email = _primary(user.email_addresses, user.primary_email_address_id)
+    phone = _primary(user.phone_numbers, user.primary_phone_number_id)
+    fields = UserFields(
+        email=_indexed("email", email.email_address if email else None, dropped),
+        email_verified=_is_verified(email),
+        phone_number=_indexed("phone_number", phone.phone_number if phone else None, dropped),
+        phone_verified=_is_verified(phone),
+        username=_indexed("username", user.username, dropped),
+        first_name=user.first_name,
+        last_name=user.last_name,
+        image_url=user.image_url,
+        has_image=user.has_image is True,
+        external_id=_indexed("external_id", user.external_id, dropped),
+        banned=user.banned is True,
+        locked=user.locked is True,
+        deprovisioned=user.deprovisioned is True,
+        password_enabled=user.password_enabled is True,
+        two_factor_enabled=user.two_factor_enabled is True,
+        created_at=_time("created_at", user.created_at, dropped),
+        updated_at=_time("updated_at", user.updated_at, dropped),
+        last_sign_in_at=_time("last_sign_in_at", user.last_sign_in_at, dropped),
+        last_active_at=_time("last_active_at", user.last_active_at, dropped),
+        legal_accepted_at=_time("legal_accepted_at", user.legal_accepted_at, dropped),
+        public_metadata=_metadata("public_metadata", user.public_metadata, dropped),
+        private_metadata=_metadata("private_metadata", user.private_metadata, dropped),
+        unsafe_metadata=_metadata("unsafe_metadata", user.unsafe_metadata, dropped),
+    )
+    return fields, tuple(dropped)
+
+
+def digest(user: User, fields: UserFields) -> str:
+    """Two hashes, of the stable and of the volatile content: ``stable:volatile``.
+
+    Only what lists, single reads and webhooks all carry is covered, with null, empty
+    and absent made the same; ``updated_at`` is compared by itself.
+    """
+    stable = (
+        fields.email,
+        fields.email_verified,
+        fields.phone_number,
+        fields.phone_verified,
+        fields.username,
+        fields.first_name,
+        fields.last_name,
+        fields.image_url,
+        fields.has_image,
+        fields.external_id,
+        fields.banned,
+        fields.deprovisioned,
+        fields.password_enabled,
+        fields.two_factor_enabled,
+        fields.created_at,
+        fields.legal_accepted_at,
+        fields.public_metadata,
+        fields.private_metadata,
+        fields.unsafe_metadata,
+        user.totp_enabled is True,
+        user.backup_code_enabled is True,
+        [(item.email_address, _is_verified(item)) for item in _ordered(user.email_addresses)],
+        [(item.phone_number, _is_verified(item)) for item in _ordered(user.phone_numbers)],
+        [(item.web3_wallet, _is_verified(item)) for item in _ordered(user.web3_wallets)],
+        [_account(item) for item in user.external_accounts or ()],
+        [_account(item) for item in user.enterprise_accounts or ()],
+    )
+    volatile = (fields.last_sign_in_at, fields.last_active_at, fields.locked)
+    return f"{_hash(stable, size=12)}:{_hash(volatile, size=4)}"
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces."""
+    try:
+        return msgspec.json.encode(value, order="sorted").decode()
+    except OverflowError:  # integers of more than 64 bits
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _hash(value: Any, *, size: int) -> str:
+    return hashlib.blake2b(msgspec.json.encode(value), digest_size=size).hexdigest()
+
+
+def _primary(
+    items: Sequence[Identification] | UnsetType | None, primary_id: str | None
+) -> Identification | None:
+    if not items or not primary_id:
+        return None
+    return next((item for item in items if item.id == primary_id), None)
+
+
+def _ordered(items: Any) -> Any:
+    """The items by id: two sources may list them in different orders."""
+    if not items:
+        return ()
+    return sorted(items, key=lambda item: item.id or "") if len(items) > 1 else items
+
+
+def _is_verified(item: Email | Phone | Wallet | Account | None) -> bool:
+    return item is not None and item.verification is not None and item.verification.status == "verified"
+
+
+def _account(item: Account) -> tuple[str | None, str | None, str | None, bool]:
+    return item.provider, item.provider_user_id, item.email_address, _is_verified(item)
+
+
+def _indexed(name: str, value: str | None, dropped: list[str]) -> str | None:
+    if value is not None and len(value) > MAX_INDEXED:
+        dropped.append(f"{name}: longer than {MAX_INDEXED} characters")
+        return None
+    return value or None
+
+
+def _time(name: str, value: int | None, dropped: list[str]) -> int | None:
+    if value is None or 0 <= value <= MAX_MS:
+        return value
+    dropped.append(f"{name}: not a time in ms")
+    return None
+
+
+def _metadata(name: str, value: Any, dropped: list[str]) -> str:
+    if not value:
+        return "{}"
+    try:
+        text = canonical_json(value)
+    except RecursionError:
+        text = None
+    if text is None or (text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH):
+        dropped.append(f"{name}: nested deeper than {MAX_DEPTH} levels")
+        return "{}"
+    return text
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested; level by level, not recursive."""
+    depth, level = 0, [value]
+    while level := [item for item in level if isinstance(item, (dict, list))]:
+        depth += 1
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return depth

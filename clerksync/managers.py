@@ -1,0 +1,28 @@
+"""Querysets of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import models
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T", bound=models.Model)
+
+
+class ClerkUserQuerySet(models.QuerySet[T]):
+    """Users by what is known of them."""
+
+    def active(self) -> Self:
+        """Users that Clerk holds and that are known in full."""
+        return self.filter(state="active")
+
+    def deleted(self) -> Self:
+        """Tombstones: users that Clerk no longer holds."""
+        return self.filter(state="deleted")
+
+    def needs_refresh(self) -> Self:
+        """Users in doubt, to be read again from Clerk."""
+        return self.exclude(doubt_reason="")

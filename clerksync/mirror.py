@@ -1,0 +1,242 @@
+"""The writer: brings the table up to date with what was observed.
+
+Nobody else writes Clerk's columns. Webhooks, list pages, single reads, the middleware,
+the admin and operators all come through ``apply``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+from django.db import router, transaction
+from django.utils import timezone
+
+from clerksync import signals
+from clerksync.breaker import check_deletes
+from clerksync.decisions import Decision, Outcome, Row, fold
+from clerksync.exceptions import SyncError
+from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
+from clerksync.models import ClerkUser
+from clerksync.payloads import Observation
+from clerksync.tables import UserTable, Window
+
+#: Two writers may meet at a row now and then, not for ever.
+MAX_ROUNDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one user.
+
+    ``before`` and ``after`` are the watched columns (``decisions.WATCHED``) of a user
+    whose content was written; ``fields`` are old and new values, if they were asked for.
+    """
+
+    outcome: Outcome
+    needs_refresh: bool = False
+    before: tuple[str | None, ...] = ()
+    after: tuple[str | None, ...] = ()
+    fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
+def database() -> str:
+    """The alias of the database that holds the mirror."""
+    return router.db_for_write(ClerkUser)
+
+
+def read(ids: Iterable[str], window: Window | None = None) -> dict[str, Row]:
+    """The bookkeeping of these users, and of all that were created in the window."""
+    return UserTable(database()).read(sorted(ids), window)
+
+
+def apply(
+    observations: Iterable[Observation],
+    *,
+    rows: Mapping[str, Row] | None = None,
+    max_deletes: int | None = None,
+    compare_all: bool = False,
+    with_fields: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Change]:
+    """Bring the table up to date with a batch of observations, whatever their order.
+
+    The number of statements does not depend on the batch: one read, one write, and
+    these again for rows that another process wrote in between. Nothing is written, and
+    nothing is locked, for users that are unchanged.
+
+    Args:
+        observations: Those without a ``clerk_id`` are left out.
+        rows: What ``read`` said of these users just now, to save reading it again.
+        max_deletes: How many users may be buried because a read by id found nothing;
+            None for the breaker's own limit.
+        compare_all: Compare every column of every user, not only the digest.
+        with_fields: Tell the old and new values of what changes.
+        dry_run: Decide and tell, but write nothing.
+
+    Returns:
+        What happened, by Clerk id.
+
+    Raises:
+        DeletesRefused: The breaker; nothing of the batch was written.
+    """
+    return _Batch(
+        observations, max_deletes=max_deletes, compare_all=compare_all, with_fields=with_fields
+    ).run(rows, dry_run=dry_run)
+
+
+class _Batch:
+    """One call of ``apply``."""
+
+    def __init__(
+        self,
+        observations: Iterable[Observation],
+        *,
+        max_deletes: int | None,
+        compare_all: bool,
+        with_fields: bool,
+    ) -> None:
+        self.using = database()
+        self.table = UserTable(self.using)
+        self.by_id: dict[str, list[Observation]] = defaultdict(list)
+        for observation in observations:
+            if observation.clerk_id:
+                self.by_id[observation.clerk_id].append(observation)
+        self.max_deletes = max_deletes
+        self.compare_all = compare_all
+        self.with_fields = with_fields or signals.user_updated.has_listeners(ClerkUser)
+        self.changes: dict[str, Change] = {}
+
+    def run(self, rows: Mapping[str, Row] | None, *, dry_run: bool) -> dict[str, Change]:
+        """Decide, and write what is to be written."""
+        if not self.by_id:
+            return {}
+        pending = self._decide(self.by_id, rows)
+        if dry_run:
+            self._check_deletes(pending)
+        elif pending:
+            with transaction.atomic(using=self.using):
+                self._check_deletes(pending)
+                self._write(pending)
+                transaction.on_commit(partial(_send_signals, self.changes), using=self.using)
+        return self.changes
+
+    def _decide(self, ids: Iterable[str], rows: Mapping[str, Row] | None = None) -> dict[str, Decision]:
+        """The decisions for these users; notes all changes, returns those that need a write."""
+        wanted = sorted(ids)
+        known = self.table.read(wanted) if rows is None else rows
+        if self.compare_all:
+            known = {**known, **self._with_tampering(wanted, known)}
+        decisions = {clerk_id: fold(known.get(clerk_id), self.by_id[clerk_id]) for clerk_id in wanted}
+        diffs = self._diffs(decisions) if self.with_fields else {}
+        for clerk_id, decision in decisions.items():
+            self.changes[clerk_id] = _change(known.get(clerk_id), decision, diffs.get(clerk_id, {}))
+        return {clerk_id: decision for clerk_id, decision in decisions.items() if decision.row is not None}
+
+    def _write(self, pending: dict[str, Decision]) -> None:
+        """Write until no other process was faster; what lost a race is decided again."""
+        now = timezone.now()
+        for _ in range(MAX_ROUNDS):
+            if self.table.write(pending, now=now) == len(pending):
+                return
+            stored = self.table.read(sorted(pending))
+            lost = [clerk_id for clerk_id in pending if not _is_written(stored, clerk_id, pending[clerk_id])]
+            pending = self._decide(lost, stored)
+            self._check_deletes(pending)
+            if not pending:
+                return
+        raise SyncError(f"{len(pending)} users are being written by others all the time; run the sync again")
+
+    def _check_deletes(self, pending: Mapping[str, Decision]) -> None:
+        buried = [
+            decision.row.deleted_ms or 0
+            for decision in pending.values()
+            if decision.outcome is Outcome.DELETED and decision.row and decision.row.deleted_by == "absence"
+        ]
+        check_deletes(len(buried), now_ms=max(buried, default=0), allowed=self.max_deletes)
+
+    def _with_tampering(self, ids: Sequence[str], known: Mapping[str, Row]) -> dict[str, Row]:
+        """The rows whose columns are not what the newest observation of the same content says."""
+        stored = ClerkUser.objects.using(self.using).in_bulk(ids)
+        return {
+            clerk_id: msgspec.structs.replace(known[clerk_id], watched=("changed past the mirror",))
+            for clerk_id, user in stored.items()
+            if clerk_id in known and self._differs(user)
+        }
+
+    def _differs(self, user: ClerkUser) -> bool:
+        newest = self.by_id[user.clerk_id][-1]
+        return newest.fields is not None and any(
+            name not in VOLATILE for name in compare_fields(user, newest.fields)
+        )
+
+    def _diffs(self, decisions: Mapping[str, Decision]) -> dict[str, dict[str, tuple[Any, Any]]]:
+        contents = {
+            clerk_id: decision.content.fields
+            for clerk_id, decision in decisions.items()
+            if decision.content is not None and decision.content.fields is not None
+        }
+        stored = ClerkUser.objects.using(self.using).in_bulk(sorted(contents)) if contents else {}
+        return {clerk_id: compare_fields(stored.get(clerk_id), new) for clerk_id, new in contents.items()}
+
+
+def compare_fields(user: ClerkUser | None, new: UserFields) -> dict[str, tuple[Any, Any]]:
+    """Old and new values of the columns that differ; times in ms, metadata as JSON text."""
+    old = {name: None if user is None else _plain(getattr(user, name)) for name in new.__struct_fields__}
+    return {
+        name: (old[name], getattr(new, name))
+        for name in new.__struct_fields__
+        if old[name] != getattr(new, name)
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return (value - EPOCH) // timedelta(milliseconds=1)
+        case dict() | list():
+            return canonical_json(value)
+        case _:
+            return value
+
+
+def _is_written(stored: Mapping[str, Row], clerk_id: str, decision: Decision) -> bool:
+    """Whether the stored row is the one that was just written."""
+    row, found = decision.row, stored.get(clerk_id)
+    if row is None or found is None:
+        return False
+    if decision.content is None:  # such a write leaves the digest and the content alone
+        found = msgspec.structs.replace(found, digest=row.digest, watched=row.watched)
+    return found == msgspec.structs.replace(row, deleted_ms=None, deleted_by="")
+
+
+def _change(row: Row | None, decision: Decision, fields: Mapping[str, tuple[Any, Any]]) -> Change:
+    after = decision.row or row
+    return Change(
+        outcome=decision.outcome,
+        needs_refresh=bool(after and after.doubt_reason),
+        before=row.watched if row else (),
+        after=after.watched if after else (),
+        fields=fields,
+    )
+
+
+def _send_signals(changes: Mapping[str, Change]) -> None:
+    """Tell the receivers, once for each kind of change; a receiver that fails is logged by Django."""
+    by_outcome: dict[Outcome, list[str]] = defaultdict(list)
+    for clerk_id, change in changes.items():
+        by_outcome[change.outcome].append(clerk_id)
+    created = by_outcome[Outcome.CREATED] + by_outcome[Outcome.REVIVED]
+    updated = by_outcome[Outcome.UPDATED] + by_outcome[Outcome.CORRECTED]
+    if created:
+        signals.user_created.send_robust(ClerkUser, clerk_ids=sorted(created))
+    if updated:
+        names = {clerk_id: tuple(changes[clerk_id].fields) for clerk_id in sorted(updated)}
+        signals.user_updated.send_robust(ClerkUser, changes=names)
+    if by_outcome[Outcome.DELETED]:
+        signals.user_deleted.send_robust(ClerkUser, clerk_ids=sorted(by_outcome[Outcome.DELETED]))

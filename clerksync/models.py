@@ -1,0 +1,220 @@
+"""The tables: users, the state of the mirror, the runs of the syncs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from clerksync.managers import ClerkUserQuerySet
+
+
+class ClerkUser(models.Model):
+    """One user of Clerk; Clerk's columns are written by ``mirror.py`` and nobody else.
+
+    Nothing is unique but the id: e-mail addresses and usernames move between users,
+    and their moves arrive in any order.
+    """
+
+    class State(models.TextChoices):
+        """What the row stands for."""
+
+        ACTIVE = "active", _("active")
+        DELETED = "deleted", _("deleted")
+        #: Known by its id only.
+        INCOMPLETE = "incomplete", _("incomplete")
+
+    clerk_id = models.CharField(_("Clerk id"), max_length=255, primary_key=True)
+
+    email = models.TextField(_("e-mail address"), null=True, blank=True)
+    email_verified = models.BooleanField(_("e-mail verified"), default=False, db_default=False)
+    phone_number = models.TextField(_("phone number"), null=True, blank=True)
+    phone_verified = models.BooleanField(_("phone verified"), default=False, db_default=False)
+    username = models.TextField(_("username"), null=True, blank=True)
+    first_name = models.TextField(_("first name"), null=True, blank=True)
+    last_name = models.TextField(_("last name"), null=True, blank=True)
+    image_url = models.TextField(_("image URL"), null=True, blank=True)
+    has_image = models.BooleanField(_("has an image"), default=False, db_default=False)
+    external_id = models.TextField(_("external id"), null=True, blank=True)
+    banned = models.BooleanField(_("banned"), default=False, db_default=False)
+    locked = models.BooleanField(_("locked"), default=False, db_default=False)
+    deprovisioned = models.BooleanField(_("deprovisioned"), default=False, db_default=False)
+    password_enabled = models.BooleanField(_("has a password"), default=False, db_default=False)
+    two_factor_enabled = models.BooleanField(_("uses two factors"), default=False, db_default=False)
+    created_at = models.DateTimeField(_("created"), null=True, blank=True)
+    updated_at = models.DateTimeField(_("updated"), null=True, blank=True)
+    last_sign_in_at = models.DateTimeField(_("last sign-in"), null=True, blank=True)
+    last_active_at = models.DateTimeField(_("last active"), null=True, blank=True)
+    legal_accepted_at = models.DateTimeField(_("legal terms accepted"), null=True, blank=True)
+    public_metadata = models.JSONField(_("public metadata"), default=dict, db_default={})
+    private_metadata = models.JSONField(_("private metadata"), default=dict, db_default={})
+    unsafe_metadata = models.JSONField(_("unsafe metadata"), default=dict, db_default={})
+    #: The user's JSON as Clerk sent it, as text: four times cheaper to write than jsonb.
+    payload_text = models.TextField(_("payload"), null=True, blank=True)
+
+    # What the writer needs to decide; times in ms of Clerk's clock.
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.INCOMPLETE)
+    updated_ms = models.BigIntegerField(_("version"), default=0)
+    observed_ms = models.BigIntegerField(_("observed"), default=0)
+    created_ms = models.BigIntegerField(_("created (ms)"), null=True, blank=True)
+    digest = models.CharField(_("digest"), max_length=64, default="", db_default="", blank=True)
+    doubt_reason = models.CharField(_("needs refresh because"), max_length=40, default="", blank=True)
+    doubt_ms = models.BigIntegerField(_("in doubt since"), default=0)
+    doubt_tries = models.IntegerField(_("reads that did not settle it"), default=0)
+    retry_ms = models.BigIntegerField(_("read again from"), default=0)
+    regressed_ms = models.BigIntegerField(_("an older version was read"), null=True, blank=True)
+    revision = models.BigIntegerField(_("revision"), default=0)
+
+    # What is told to people.
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
+    deleted_by = models.CharField(_("delete known by"), max_length=10, default="", db_default="", blank=True)
+    source = models.CharField(_("source"), max_length=10, default="", db_default="", blank=True)
+    provenance = models.CharField(_("run or event"), max_length=64, default="", db_default="", blank=True)
+    problems = models.TextField(_("what was left out"), default="", db_default="", blank=True)
+    first_seen = models.DateTimeField(_("first seen"))
+    last_written = models.DateTimeField(_("last written"))
+
+    objects = ClerkUserQuerySet["ClerkUser"].as_manager()
+
+    is_anonymous = False
+    is_authenticated = True
+
+    class Meta:
+        verbose_name = _("Clerk user")
+        verbose_name_plural = _("Clerk users")
+        indexes = [
+            models.Index(fields=["email"], name="clerksync_user_email"),
+            models.Index(fields=["username"], name="clerksync_user_username"),
+            models.Index(fields=["external_id"], name="clerksync_user_external_id"),
+            models.Index(fields=["created_ms"], name="clerksync_user_created"),
+            models.Index(fields=["retry_ms"], condition=~Q(doubt_reason=""), name="clerksync_user_doubt"),
+        ]
+
+    def __str__(self) -> str:
+        return self.clerk_id
+
+    @property
+    def payload(self) -> dict[str, Any] | None:
+        """The user as Clerk sent it; None if payloads are not stored."""
+        if self.payload_text is None:
+            return None
+        payload: dict[str, Any] = json.loads(self.payload_text)
+        return payload
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the user may sign in at Clerk."""
+        return self.state == self.State.ACTIVE and not self.banned and not self.deprovisioned
+
+    @property
+    def needs_refresh(self) -> bool:
+        """Whether the row is suspected of not being what Clerk holds."""
+        return self.doubt_reason != ""
+
+    @property
+    def full_name(self) -> str:
+        """First and last name, as far as they are known."""
+        return " ".join(part for part in (self.first_name, self.last_name) if part)
+
+    @property
+    def display_name(self) -> str:
+        """The best there is to show: the name, the username, the e-mail address, the id."""
+        return self.full_name or self.username or self.email or self.clerk_id
+
+    @property
+    def primary_email(self) -> dict[str, Any] | None:
+        """Clerk's object of the primary e-mail address, from the payload."""
+        return self._primary("email_addresses", "primary_email_address_id")
+
+    @property
+    def primary_phone(self) -> dict[str, Any] | None:
+        """Clerk's object of the primary phone number, from the payload."""
+        return self._primary("phone_numbers", "primary_phone_number_id")
+
+    @property
+    def primary_web3_wallet(self) -> dict[str, Any] | None:
+        """Clerk's object of the primary web3 wallet, from the payload."""
+        return self._primary("web3_wallets", "primary_web3_wallet_id")
+
+    def _primary(self, items: str, key: str) -> dict[str, Any] | None:
+        payload = self.payload or {}
+        wanted = payload.get(key)
+        found: dict[str, Any] | None = next(
+            (item for item in payload.get(items) or () if wanted and item.get("id") == wanted), None
+        )
+        return found
+
+
+class MirrorState(models.Model):
+    """One row: whose users these are, what is known up to when, who is syncing.
+
+    The two leases, for full and for incremental work, are taken by ``leases.py``.
+    """
+
+    instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
+    environment = models.CharField(_("environment"), max_length=20, default="", blank=True)
+    updates_as_of = models.DateTimeField(_("updates known up to"), null=True, blank=True)
+    deletes_as_of = models.DateTimeField(_("deletes known up to"), null=True, blank=True)
+
+    full_holder = models.CharField(max_length=200, default="", blank=True)
+    full_fence = models.BigIntegerField(default=0)
+    full_expires_at = models.DateTimeField(null=True, blank=True)
+    incremental_holder = models.CharField(max_length=200, default="", blank=True)
+    incremental_fence = models.BigIntegerField(default=0)
+    incremental_expires_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("state of the mirror")
+        verbose_name_plural = _("state of the mirror")
+        constraints = [models.CheckConstraint(condition=Q(id=1), name="clerksync_state_one_row")]
+
+    def __str__(self) -> str:
+        return self.instance_id or "-"
+
+
+class SyncRun(models.Model):
+    """One run of a sync, with what it did and where it stands."""
+
+    class Kind(models.TextChoices):
+        """What was asked for."""
+
+        FULL = "full", _("full")
+        USERS = "users", _("single users")
+
+    class State(models.TextChoices):
+        """How the run stands or ended."""
+
+        RUNNING = "running", _("running")
+        COMPLETED = "completed", _("completed")
+        #: Cut, and can be resumed.
+        INTERRUPTED = "interrupted", _("interrupted")
+        FAILED = "failed", _("failed")
+        #: Everything was read and written, but deletes were refused.
+        REFUSED = "refused", _("deletes refused")
+
+    kind = models.CharField(_("kind"), max_length=12, choices=Kind.choices)
+    state = models.CharField(_("state"), max_length=12, choices=State.choices, default=State.RUNNING)
+    instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
+    options = models.JSONField(_("options"), default=dict)
+    counts = models.JSONField(_("counts"), default=dict)
+    skipped = models.JSONField(_("skipped users"), default=list)
+    checkpoint = models.JSONField(_("checkpoint"), default=dict)
+    api_calls = models.IntegerField(_("API calls"), default=0)
+    throttled = models.IntegerField(_("429 answers"), default=0)
+    started_at = models.DateTimeField(_("started"))
+    progressed_at = models.DateTimeField(_("last progress"))
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    #: When the walk began, in Clerk's clock: what its end says about deletes is true as of then.
+    walk_started_ms = models.BigIntegerField(_("walk started (ms)"), null=True, blank=True)
+    error = models.TextField(_("error"), default="", blank=True)
+
+    class Meta:
+        verbose_name = _("sync run")
+        verbose_name_plural = _("sync runs")
+        indexes = [models.Index(fields=["kind", "-started_at"], name="clerksync_run_kind_started")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}: {self.state}"

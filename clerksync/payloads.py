@@ -1,0 +1,192 @@
+"""JSON from Clerk, turned into observations: pure, tolerant, without Django models.
+
+The ordinary page is decoded by msgspec with types. What msgspec refuses (a lone
+surrogate, deep nesting, a value of the wrong type) goes the careful way of
+``salvage.py``: that page alone, then user by user.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Self
+
+import msgspec
+
+from clerksync import salvage
+from clerksync.conf import settings
+from clerksync.exceptions import PayloadError
+from clerksync.fields import UserFields, build_fields, digest
+from clerksync.wire import MAX_ID, User, decode_array, decode_user
+
+#: Raised whenever what the digest covers changes.
+DIGEST_VERSION = "1"
+
+#: Users with one of these go the careful way: NUL, our escape mark, one-time codes.
+_CARE = (b"\\u0000", b"\xe2\x90\x9b", b"\\u241b", b"\\u241B", b'"backup_codes"')
+
+
+class Source(StrEnum):
+    """Where an observation comes from; ``GET`` is every read by id, of one or of many."""
+
+    WEBHOOK = "webhook"
+    LIST = "list"
+    GET = "get"
+    CLAIMS = "claims"
+    OPERATOR = "operator"
+
+
+class Kind(StrEnum):
+    """What was observed."""
+
+    USER = "user"
+    #: Clerk said that the user was deleted.
+    DELETED = "deleted"
+    #: A read by id found nothing (404).
+    ABSENT = "absent"
+    #: A list that should show the user does not.
+    MISSED = "missed"
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What one source says of one user at one moment.
+
+    ``updated_ms`` is Clerk's ``updated_at`` (u), ``observed_ms`` the time of the
+    snapshot (s), both in ms of Clerk's clock. An observation that is not ``full``
+    says too little to replace a row; ``problems`` says why, and what was dropped.
+    """
+
+    clerk_id: str
+    source: Source
+    kind: Kind = Kind.USER
+    full: bool = True
+    updated_ms: int = 0
+    observed_ms: int = 0
+    created_ms: int | None = None
+    digest: str = ""
+    fields: UserFields | None = None
+    payload: str | None = None
+    problems: tuple[str, ...] = ()
+    provenance: str = ""
+
+
+class Parser:
+    """Turns JSON into observations under the settings that shape what is stored."""
+
+    def __init__(self, *, exclude: Iterable[str] = (), store_payload: bool = True) -> None:
+        self.exclude = frozenset(exclude)
+        self.store_payload = store_payload
+        shape = ",".join(sorted(self.exclude)) + f";{store_payload}"
+        self._prefix = f"{DIGEST_VERSION}.{hashlib.blake2b(shape.encode(), digest_size=3).hexdigest()}:"
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """The parser for EXCLUDE_FIELDS and STORE_PAYLOAD."""
+        return cls(exclude=settings.EXCLUDE_FIELDS, store_payload=settings.STORE_PAYLOAD)
+
+    def parse_page(
+        self, body: bytes, *, source: Source, observed_ms: int | None, provenance: str = ""
+    ) -> list[Observation]:
+        """Parse an array of users, each by itself.
+
+        Args:
+            body: A JSON array.
+            source: ``LIST`` or ``GET``.
+            observed_ms: When the request started, in Clerk's clock; None if not known.
+            provenance: The id of the run.
+
+        Returns:
+            One observation for each user. Of a user that cannot be parsed only the id
+            is known, or not even that: then ``clerk_id`` is empty.
+
+        Raises:
+            PayloadError: The body is no JSON array.
+        """
+        try:
+            elements: Sequence[bytes | msgspec.Raw] = decode_array(body)
+        except (msgspec.MsgspecError, RecursionError):
+            elements = salvage.split_array(body)
+        suspect = bool(self.exclude) or any(mark in body for mark in _CARE)
+        return [
+            self._parse(
+                element, suspect=suspect, source=source, observed_ms=observed_ms, provenance=provenance
+            )
+            for element in elements
+        ]
+
+    def parse_user(
+        self, body: bytes, *, source: Source, observed_ms: int | None, provenance: str = ""
+    ) -> Observation:
+        """Parse one user, as ``parse_page`` does.
+
+        Raises:
+            PayloadError: There is no user with an id in the body.
+        """
+        observation = self._parse(
+            body, suspect=True, source=source, observed_ms=observed_ms, provenance=provenance
+        )
+        if not observation.clerk_id:
+            raise PayloadError("; ".join(observation.problems))
+        return observation
+
+    def _parse(
+        self,
+        raw: bytes | msgspec.Raw,
+        *,
+        suspect: bool,
+        source: Source,
+        observed_ms: int | None,
+        provenance: str,
+    ) -> Observation:
+        try:
+            user, payload, problems = self._read(raw, suspect=suspect)
+        except PayloadError as error:
+            return Observation(
+                clerk_id=error.clerk_id or "",
+                source=source,
+                full=False,
+                observed_ms=observed_ms or 0,
+                problems=(error.reason,),
+                provenance=provenance,
+            )
+        fields, dropped = build_fields(user)
+        updated_ms = fields.updated_at or 0
+        return Observation(
+            clerk_id=user.id,
+            source=source,
+            full=_is_full(user, fields, source),
+            updated_ms=updated_ms,
+            observed_ms=updated_ms if observed_ms is None else observed_ms,
+            created_ms=fields.created_at,
+            digest=self._prefix + digest(user, fields),
+            fields=fields,
+            payload=payload if self.store_payload else None,
+            problems=problems + dropped,
+            provenance=provenance,
+        )
+
+    def _read(self, raw: bytes | msgspec.Raw, *, suspect: bool) -> tuple[User, str, tuple[str, ...]]:
+        if not suspect or not (self.exclude or any(mark in bytes(raw) for mark in _CARE)):
+            try:
+                user = decode_user(raw)
+                if 0 < len(user.id) <= MAX_ID:
+                    return user, str(raw, "utf-8"), ()
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                pass  # the careful way tells what is wrong
+        return salvage.read_user(bytes(raw), exclude=self.exclude)
+
+
+def _is_full(user: User, fields: UserFields, source: Source) -> bool:
+    """Whether there is enough of a user to replace a row.
+
+    Test events of Clerk's dashboard lack keys that every real user has.
+    """
+    complete = (
+        fields.created_at is not None
+        and fields.updated_at is not None
+        and isinstance(user.email_addresses, list)
+    )
+    if source is Source.WEBHOOK:
+        return complete and user.has_image is not msgspec.UNSET and user.banned is not msgspec.UNSET
+    return complete

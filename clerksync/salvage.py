@@ -1,0 +1,197 @@
+"""The careful way: reads users that the fast decoder refuses, and loses nothing of them.
+
+Text that a database cannot hold (NUL, lone surrogates) is kept in an escaped form
+that ``unescape_text`` turns back: the mark U+241B and four hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from clerksync.exceptions import PayloadError
+from clerksync.wire import MAX_ID, User
+
+#: One-time codes are never stored, whatever the settings say.
+NEVER_STORED = ("phone_numbers.backup_codes",)
+#: Clerk's users are a few levels deep; a thousand is somebody's joke, and is read.
+RECURSION_LIMIT = 6_000
+
+_MARK = "\N{SYMBOL FOR ESCAPE}"
+_ESCAPED = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
+_MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
+_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
+_ID = re.compile(r'"id"\s*:\s*"([\w-]{1,255})"')
+_recursion_lock = threading.Lock()
+
+
+def read_user(raw: bytes, *, exclude: Collection[str] = ()) -> tuple[User, str, tuple[str, ...]]:
+    """Read one user, dropping what has the wrong type.
+
+    Args:
+        raw: The user's JSON.
+        exclude: Dotted names of parts that are left out.
+
+    Returns:
+        The user, the JSON to store, and what was dropped and why.
+
+    Raises:
+        PayloadError: There is no user with an id in it.
+    """
+    text = raw.decode("utf-8", "surrogateescape")
+    with _deep_recursion():
+        try:
+            value = _load(text)
+            removed = [_remove(value, path.split(".")) for path in (*exclude, *NEVER_STORED)]
+            payload = json.dumps(value) if any(removed) or not _storable(text) else text
+            user, problems = _convert(value)
+        except RecursionError as error:
+            raise PayloadError("nested too deeply to be read", clerk_id=_find_id(text)) from error
+        except (ValueError, msgspec.ValidationError) as error:
+            raise PayloadError(f"not a user: {error}", clerk_id=_find_id(text)) from error
+    return user, payload, tuple(problems)
+
+
+def split_array(body: bytes) -> list[bytes]:
+    """Cut a JSON array into its elements without reading them.
+
+    Raises:
+        PayloadError: The array does not end.
+    """
+    if not body.lstrip().startswith(b"["):
+        raise PayloadError("not a list of users")
+    elements: list[bytes] = []
+    depth = start = 0
+    for token in _TOKEN.finditer(body):
+        mark = token.group()[:1]
+        if mark in (b"[", b"{"):
+            depth += 1
+            start = token.end() if depth == 1 else start
+        elif mark in (b"]", b"}"):
+            depth -= 1
+        if depth == 0 or (depth == 1 and mark == b","):
+            elements.append(body[start : token.start()].strip())
+            start = token.end()
+        if depth == 0:
+            return [element for element in elements if element]
+    raise PayloadError("the list of users is cut off")
+
+
+def escape_text(text: str) -> str:
+    """Replace what a database cannot hold; the inverse of ``unescape_text``."""
+    return _ESCAPED.sub(lambda match: f"{_MARK}{ord(match.group()):04x}", text)
+
+
+def unescape_text(text: str) -> str:
+    """Turn escaped text back into what Clerk sent."""
+    return _MARKED.sub(lambda match: chr(int(match.group(1), 16)), text)
+
+
+def _load(text: str) -> dict[str, Any]:
+    value = json.loads(text, strict=False, parse_int=_parse_int, parse_constant=lambda name: None)
+    if not isinstance(value, dict):
+        raise PayloadError(f"not a user but {type(value).__name__}")
+    return value
+
+
+def _parse_int(digits: str) -> int | float:
+    # Python refuses to read numbers of more than 4,300 digits as int.
+    return int(digits) if len(digits) < 300 else float(digits)
+
+
+def _remove(value: Any, path: list[str]) -> bool:
+    """Remove a part of a payload; through lists, from every element."""
+    if isinstance(value, list):
+        return sum(_remove(item, path) for item in value) > 0  # from every element
+    if not isinstance(value, dict) or path[0] not in value:
+        return False
+    if len(path) > 1:
+        return _remove(value[path[0]], path[1:])
+    del value[path[0]]
+    return True
+
+
+def _storable(text: str) -> bool:
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _convert(value: dict[str, Any]) -> tuple[User, list[str]]:
+    """Convert field by field, so that one odd value costs that value only."""
+    problems: list[str] = []
+    clean = _clean(value, problems)
+    known: dict[str, Any] = {}
+    for field in msgspec.structs.fields(User):
+        if field.name not in clean:
+            continue
+        try:
+            known[field.name] = _convert_field(clean[field.name], field.type, problems)
+        except (msgspec.ValidationError, OverflowError) as error:
+            problems.append(f"{field.name}: {error}")
+    if not 0 < len(known.get("id", "")) <= MAX_ID or _MARK in known["id"]:
+        raise PayloadError("no usable id")
+    return User(**known), problems
+
+
+def _convert_field(value: Any, kind: Any, problems: list[str]) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, float) and math.isfinite(value) and kind == int | None:
+        value = math.floor(value)
+    element = _element_type(kind)
+    if element is None or not isinstance(value, list):
+        return msgspec.convert(value, kind, strict=False)
+    return list(_convert_elements(value, element, problems))
+
+
+def _convert_elements(values: list[Any], kind: Any, problems: list[str]) -> Iterator[Any]:
+    for value in values:
+        try:
+            yield msgspec.convert(value, kind, strict=False)
+        except msgspec.ValidationError as error:
+            problems.append(f"{kind.__name__.lower()}: {error}")
+
+
+def _element_type(kind: Any) -> Any:
+    for option in getattr(kind, "__args__", ()):
+        if getattr(option, "__origin__", None) is list:
+            return option.__args__[0]
+    return None
+
+
+def _clean(value: Any, problems: list[str]) -> Any:
+    """Escape every string, and drop numbers that JSON cannot carry."""
+    if isinstance(value, str):
+        return escape_text(value)
+    if isinstance(value, list):
+        return [_clean(item, problems) for item in value]
+    if isinstance(value, dict):
+        return {escape_text(key): _clean(item, problems) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append("a number that is too large was dropped")
+        return None
+    return value
+
+
+def _find_id(text: str) -> str | None:
+    found = _ID.search(text)
+    return found.group(1) if found else None
+
+
+@contextmanager
+def _deep_recursion() -> Iterator[None]:
+    """Raise Python's limit for one read; the limit belongs to the process."""
+    with _recursion_lock:
+        before = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(before, RECURSION_LIMIT))
+        try:
+            yield
+        finally:
+            sys.setrecursionlimit(before)

@@ -1,0 +1,173 @@
+"""The SQL of the writer: one text for PostgreSQL and SQLite.
+
+Every write carries the revision that its decision was made from; a row that another
+process has written in the meantime is left alone, and the caller decides again. Rows
+are written in the order of their ids (code points), so that writers never deadlock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple, cast
+
+from django.db import connections
+from django.utils import timezone
+
+from clerksync.decisions import WATCHED, Decision, Row
+from clerksync.fields import EPOCH, UserFields
+from clerksync.models import ClerkUser
+from clerksync.payloads import Observation
+
+_TIMES = ("created_at", "updated_at", "last_sign_in_at", "last_active_at", "legal_accepted_at")
+_CONTENT = (*UserFields.__struct_fields__, "payload_text", "source", "provenance", "problems", "digest")
+_STATE = (
+    "state",
+    "updated_ms",
+    "observed_ms",
+    "created_ms",
+    "doubt_reason",
+    "doubt_ms",
+    "doubt_tries",
+    "retry_ms",
+    "regressed_ms",
+    "revision",
+)
+_DELETED = ("deleted_at", "deleted_by")
+#: In the order of the attributes of ``Row``.
+_READ = ("clerk_id", "digest", *_STATE, *WATCHED)
+_WATCHED_FROM = len(_READ) - len(WATCHED)
+
+
+class Window(NamedTuple):
+    """Users created from ``start_ms`` on and before ``end_ms``; None is open."""
+
+    start_ms: int | None
+    end_ms: int | None
+
+
+class UserTable:
+    """Reads and writes rows of ``ClerkUser`` on one database."""
+
+    def __init__(self, using: str) -> None:
+        self.connection = connections[using]
+        self._name = self._quote(ClerkUser._meta.db_table)
+
+    def read(self, ids: Sequence[str], window: Window | None = None) -> dict[str, Row]:
+        """The rows of these users and of all created in the window."""
+        where, params = self._where_ids(ids)
+        if window is not None:
+            bounds, values = self._where_window(window)
+            where, params = f"{where} OR ({bounds})", [*params, *values]
+        columns = ", ".join(self._quote(name) for name in _READ)
+        with self.connection.cursor() as cursor:
+            cursor.execute(f"SELECT {columns} FROM {self._name} WHERE {where}", params)  # noqa: S608
+            return {record[0]: _row(record) for record in cursor.fetchall()}
+
+    def write(self, decisions: Mapping[str, Decision], *, now: datetime) -> int:
+        """Write what was decided where the revision still fits.
+
+        Returns:
+            How many rows were written; fewer than asked for means lost races.
+        """
+        moment = self._moment(now)
+        written = 0
+        in_order = sorted(decisions.items())
+        with self.connection.cursor() as cursor:
+            for has_content, group in groupby(in_order, key=lambda item: item[1].content is not None):
+                make = self._content_params if has_content else self._state_params
+                sql = self._upsert_content if has_content else self._upsert_state
+                cursor.executemany(sql, [make(clerk_id, decision, moment) for clerk_id, decision in group])
+                written += cursor.rowcount
+        return written
+
+    @cached_property
+    def _upsert_content(self) -> str:
+        return self._upsert((*_CONTENT, *_STATE, *_DELETED, "last_written"), keep=())
+
+    @cached_property
+    def _upsert_state(self) -> str:
+        """Leaves content alone; a delete that is not told keeps the one that is known."""
+        return self._upsert((*_STATE, *_DELETED, "last_written"), keep=_DELETED)
+
+    def _upsert(self, names: Iterable[str], *, keep: Sequence[str]) -> str:
+        columns = [self._quote(name) for name in ("clerk_id", "first_seen", *names)]
+        sets = [self._set(name, keep=name in keep) for name in names]
+        revision = self._quote("revision")
+        return (
+            f"INSERT INTO {self._name} ({', '.join(columns)}) "  # noqa: S608
+            f"VALUES ({', '.join(['%s'] * len(columns))}) "
+            f"ON CONFLICT ({columns[0]}) DO UPDATE SET {', '.join(sets)} "
+            f"WHERE {self._name}.{revision} = excluded.{revision} - 1"
+        )
+
+    def _set(self, name: str, *, keep: bool) -> str:
+        column = self._quote(name)
+        if not keep:
+            return f"{column} = excluded.{column}"
+        return (
+            f"{column} = CASE WHEN excluded.deleted_at IS NULL "
+            f"THEN {self._name}.{column} ELSE excluded.{column} END"
+        )
+
+    def _content_params(self, clerk_id: str, decision: Decision, moment: str) -> tuple[Any, ...]:
+        row, content = cast("Row", decision.row), cast("Observation", decision.content)
+        fields = cast("UserFields", content.fields)
+        values = [
+            self._time(getattr(fields, name)) if name in _TIMES else getattr(fields, name)
+            for name in fields.__struct_fields__
+        ]
+        told = (content.payload, content.source, content.provenance, "\n".join(content.problems), row.digest)
+        return (clerk_id, moment, *values, *told, *self._row_params(row), moment)
+
+    def _state_params(self, clerk_id: str, decision: Decision, moment: str) -> tuple[Any, ...]:
+        return (clerk_id, moment, *self._row_params(cast("Row", decision.row)), moment)
+
+    def _row_params(self, row: Row) -> tuple[Any, ...]:
+        return (
+            row.state,
+            row.updated_ms,
+            row.observed_ms,
+            row.created_ms,
+            row.doubt_reason,
+            row.doubt_ms,
+            row.doubt_tries,
+            row.retry_ms,
+            row.regressed_ms,
+            row.revision,
+            self._time(row.deleted_ms),
+            row.deleted_by,
+        )
+
+    def _where_ids(self, ids: Sequence[str]) -> tuple[str, list[Any]]:
+        column = self._quote("clerk_id")
+        if self.connection.vendor == "postgresql":
+            return f"{column} = ANY(%s)", [list(ids)]
+        return f"{column} IN ({', '.join(['%s'] * len(ids))})", list(ids)
+
+    def _where_window(self, window: Window) -> tuple[str, list[int]]:
+        column = self._quote("created_ms")
+        bounds = {f"{column} >= %s": window.start_ms, f"{column} < %s": window.end_ms}
+        given = {text: value for text, value in bounds.items() if value is not None}
+        return " AND ".join(given) or f"{column} IS NOT NULL", list(given.values())
+
+    def _quote(self, name: str) -> str:
+        return self.connection.ops.quote_name(name)
+
+    def _time(self, ms: int | None) -> str | None:
+        return None if ms is None else self._moment(EPOCH + timedelta(milliseconds=ms))
+
+    def _moment(self, moment: datetime) -> str:
+        """A time as the database's columns take it; as text, which costs a third."""
+        if self.connection.vendor == "postgresql":
+            return moment.isoformat(" ")
+        zone = self.connection.timezone or timezone.get_default_timezone()
+        if zone is not UTC:
+            moment = moment.astimezone(zone)
+        return moment.replace(tzinfo=None).isoformat(" ")
+
+
+def _row(record: Sequence[Any]) -> Row:
+    return Row(*(*record[1:_WATCHED_FROM], tuple(record[_WATCHED_FROM:])))
