@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
+
+from clerksync import checks
 
 
 class ClerkSyncConfig(AppConfig):
@@ -13,3 +16,11 @@ class ClerkSyncConfig(AppConfig):
     label = "clerksync"
     verbose_name = _("Clerk")
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks."""
+        register(checks.check_types, "clerksync")
+        register(checks.check_names, "clerksync")
+        register(checks.check_keys, "clerksync")
+        register(checks.check_api_url, "clerksync")
+        register(checks.check_database, "clerksync")
