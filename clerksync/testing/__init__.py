@@ -5,13 +5,13 @@
     from clerksync.testing import FakeClerk, serve
 
     clerk = FakeClerk(seed=7)
-    ada = clerk.create_user(email="maren@harbour-works.io", first_name="Maren")
+    user = clerk.create_user(email="maren@harbour-works.io", first_name="Maren")
     clerk.create_users(1000)
     clerk.fail(503, times=2, on="GET /v1/users")  # the next two pages fail
     with serve(clerk) as served:
-        ...  # point CLERK_API_URL at served.url, CLERK_SECRET_KEY at clerk.secret_key
-    clerk.clock.advance(seconds=60)
-    clerk.update_user(ada["id"], first_name="Marin")
+        ...  # sync with CLERK_API_URL = served.url and CLERK_SECRET_KEY = clerk.secret_key
+    clerk.advance(seconds=60)
+    clerk.update_user(user["id"], first_name="Marin")
     assert [request.status for request in clerk.requests][:3] == [503, 503, 200]
 """
 

@@ -73,6 +73,12 @@ class FakeClerk(Population):
     def secret_key(self, value: str) -> None:
         self.instance.secret_key = value
 
+    def advance(self, *, ms: int = 0, seconds: float = 0) -> int:
+        """Move the clock and return its new time in milliseconds; a real clock raises TypeError."""
+        if not isinstance(self.clock, VirtualClock):
+            raise TypeError("only a VirtualClock can be moved")
+        return self.clock.advance(ms=ms, seconds=seconds)
+
     def fail(
         self,
         kind: str | int,

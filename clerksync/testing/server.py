@@ -7,6 +7,7 @@ import os
 import socket
 import socketserver
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,7 +90,9 @@ class _Server(socketserver.ThreadingTCPServer):
             super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: clients that hang up are the everyday of a fake with faults."""
+        """Print what went wrong in the fake, and nothing about clients that hang up."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     def cut_connections(self) -> None:
         """End the connections that clients keep open, and wait for their threads."""
