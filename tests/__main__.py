@@ -18,21 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import databases
+from tests.processes import PRODUCTION
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-
-#: A whole production environment, for ``check --deploy``.
-PRODUCTION = {
-    "DJANGO_SETTINGS_MODULE": "project.settings",
-    "DEBUG": "false",
-    "SECRET_KEY": "an-invented-key-of-more-than-fifty-characters-0123456789-abcdef",
-    "ALLOWED_HOSTS": "users.harbour.test",
-    "DATABASE_URL": "sqlite:///:memory:",
-    "ENV_FILE": os.devnull,
-    "CLERK_SECRET_KEY": "sk_live_invented_for_the_tests_0123456789",
-    "CLERK_PUBLISHABLE_KEY": "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA",
-}
 
 
 @dataclass(frozen=True, slots=True)

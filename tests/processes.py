@@ -8,6 +8,18 @@ from django.db import connections
 
 from tests import databases
 
+#: A whole production environment, for ``check --deploy``.
+PRODUCTION = {
+    "DJANGO_SETTINGS_MODULE": "project.settings",
+    "DEBUG": "false",
+    "SECRET_KEY": "an-invented-key-of-more-than-fifty-characters-0123456789-abcdef",
+    "ALLOWED_HOSTS": "users.harbour.test",
+    "DATABASE_URL": "sqlite:///:memory:",
+    "ENV_FILE": os.devnull,
+    "CLERK_SECRET_KEY": "sk_live_invented_for_the_tests_0123456789",
+    "CLERK_PUBLISHABLE_KEY": "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA",
+}
+
 
 def environment(**changes: str) -> dict[str, str]:
     """The environment for a Python process with ``tests.settings`` on the databases of this test."""
