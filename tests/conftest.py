@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
+from django.conf import settings
 from django.core.cache import caches
 from django.test import override_settings
 
+from clerksync.testing import FakeClerk, serve
 from tests import databases
 
-if TYPE_CHECKING:
-    from clerksync.testing import FakeClerk
+# Machines that test are busy: how long one example takes says nothing.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("tests")
 
 _RUN = pytest.StashKey[ExitStack]()
 
@@ -48,14 +53,12 @@ def _empty_caches() -> Iterator[None]:
 
 @pytest.fixture
 def clerk() -> FakeClerk:
-    """An empty Clerk instance."""
-    from clerksync.testing import FakeClerk  # noqa: PLC0415  # tests of other modules need none
-
-    return FakeClerk()
+    """An empty Clerk instance that the key of the settings opens."""
+    return FakeClerk(environment="development", secret_key=settings.CLERK_SECRET_KEY)
 
 
 @pytest.fixture
 def clerk_server(clerk: FakeClerk) -> Iterator[FakeClerk]:
-    """The same instance, served over loopback at ``settings.CLERK_API_URL``."""
-    with clerk.serve() as url, override_settings(CLERK_API_URL=url):
+    """The same instance over loopback at ``settings.CLERK_API_URL``, with no limit that would slow tests."""
+    with serve(clerk) as served, override_settings(CLERK_API_URL=served.url, CLERKSYNC_RATE_LIMIT=1_000_000):
         yield clerk

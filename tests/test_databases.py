@@ -8,10 +8,13 @@ import subprocess
 import sys
 
 import pytest
+import requests
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, connections, transaction
 from pytest_socket import SocketConnectBlockedError
 
+from clerksync.testing import FakeClerk
 from tests import databases
 from tests.processes import environment
 from tests.routers import use_database
@@ -71,6 +74,14 @@ def test_network__only_loopback() -> None:
         pytest.raises(SocketConnectBlockedError),
     ):
         client.connect(("192.0.2.1", 80))
+
+
+def test_clerk_server__opens_with_the_settings(clerk_server: FakeClerk) -> None:
+    """The fake Clerk is where the settings say, and their key opens it."""
+    headers = {"Authorization": f"Bearer {settings.CLERK_SECRET_KEY}"}
+    answer = requests.get(f"{settings.CLERK_API_URL}/v1/users", headers=headers, timeout=5)
+    assert (answer.status_code, answer.json()) == (200, [])
+    assert len(clerk_server.requests) == 1
 
 
 def test_environment__has_no_keys() -> None:
