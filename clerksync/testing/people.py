@@ -53,7 +53,8 @@ class People:
 
     def draw_id(self, prefix: str) -> str:
         """Return an id of Clerk's form: the prefix, an underscore and 27 letters or digits."""
-        return f"{prefix}_{self.random.randbytes(27).translate(_TO_LETTERS).decode()}"
+        drawn = self.random.getrandbits(8 * 27).to_bytes(27, "big")
+        return f"{prefix}_{drawn.translate(_TO_LETTERS).decode()}"
 
     def draw_image_url(self) -> str:
         """Return the address of a picture, as long as Clerk's are."""

@@ -132,10 +132,12 @@ def _whole(value: Any) -> int | None:
 
 
 def _parts(value: Any) -> list[Json]:
-    if not isinstance(value, list):
+    if not value or not isinstance(value, list):
         return []
     return [part for part in value if isinstance(part, dict)]
 
 
 def _texts(value: Any, key: str) -> tuple[str, ...]:
-    return tuple(part[key] for part in _parts(value) if isinstance(part.get(key), str))
+    if not value:
+        return ()
+    return tuple([part[key] for part in _parts(value) if isinstance(part.get(key), str)])

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from http.client import HTTPConnection
+from socket import create_connection
 from typing import Any
 
 import pytest
@@ -84,6 +85,25 @@ def test_serve__cuts_slow_answers(clerk: FakeClerk) -> None:
             session.get(f"{served.url}/v1/users", timeout=0.1)
         started = time.monotonic()
     assert time.monotonic() - started < 5
+
+
+def test_serve__shows_mistakes_of_the_test(
+    clerk: FakeClerk, http: Http, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A callback that raises cuts the connection and prints why."""
+    clerk.fail("callback", call=lambda _: [][0])
+    with pytest.raises(requests.ConnectionError):
+        http.get()
+    assert http.get().status_code == 200
+    assert "IndexError" in capfd.readouterr().err
+
+
+def test_serve__refuses_what_is_no_http(clerk: FakeClerk, served: Served) -> None:
+    """A line that is no HTTP request is answered with 400 and reaches no fake."""
+    with create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(b"hello there, Clerk\r\n\r\n")
+        assert b"400" in connection.recv(1000)
+    assert clerk.requests == []
 
 
 def test_pages__little_cpu(clerk: FakeClerk, http: Http) -> None:
