@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, unquote
 
 from clerksync.testing.wire import Handler, Request, Response
@@ -30,15 +30,16 @@ class Served:
     port: int
 
 
-class Answers:
-    """What is served: anything that handles requests, as the fake Clerk does."""
+class Answering(Protocol):
+    """What can be served: the fake Clerk, or anything else that answers requests."""
 
-    handle: Handler
+    def handle(self, request: Request) -> Response:
+        """Answer a request."""
 
 
 @contextlib.contextmanager
-def serve(clerk: Any, *, port: int = 0) -> Iterator[Served]:
-    """Serve a fake Clerk (or anything with its ``handle``) until the block ends."""
+def serve(clerk: Answering, *, port: int = 0) -> Iterator[Served]:
+    """Serve a fake Clerk until the block ends."""
     server = _Server((HOST, port), _Connection)
     server.answer = clerk.handle
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
