@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import databases
-from tests.processes import PRODUCTION
+from tests.processes import PRODUCTION, forget_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -45,6 +45,7 @@ def main() -> int:
     parser.add_argument("--fast", action="store_true", help="pytest on SQLite alone")
     parser.add_argument("pytest", nargs="*", metavar="ARGUMENT", help="for pytest, after --")
     options = parser.parse_args()
+    forget_keys()
     if options.fast:
         return _summary([_timed(_pytest("sqlite", *options.pytest))])
     with _measured() as coverage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -14,6 +13,7 @@ from django.test import override_settings
 
 from clerksync.testing import FakeClerk, serve
 from tests import databases
+from tests.processes import forget_keys
 
 # Machines that test are busy: how long one example takes says nothing.
 hypothesis.settings.register_profile(
@@ -26,9 +26,7 @@ _RUN = pytest.StashKey[ExitStack]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own keys, then start the database server unless that is done."""
-    for name in list(os.environ):
-        if name.startswith(("CLERK_", "CLERKSYNC_")) and not name.startswith("CLERKSYNC_TEST_"):
-            del os.environ[name]
+    forget_keys()
     config.stash[_RUN] = ExitStack()
     config.stash[_RUN].enter_context(databases.running())
 

@@ -28,3 +28,10 @@ def environment(**changes: str) -> dict[str, str]:
         for alias in connections
     }
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", **names, **changes}
+
+
+def forget_keys() -> None:
+    """Drop the developer's own keys and settings, so that neither tests nor their processes see them."""
+    for name in list(os.environ):
+        if name.startswith(("CLERK_", "CLERKSYNC_")) and not name.startswith("CLERKSYNC_TEST_"):
+            del os.environ[name]

@@ -16,7 +16,7 @@ from pytest_socket import SocketConnectBlockedError
 
 from clerksync.testing import FakeClerk
 from tests import databases
-from tests.processes import environment
+from tests.processes import environment, forget_keys
 from tests.routers import use_database
 
 _COUNT = """
@@ -84,6 +84,19 @@ def test_clerk_server__opens_with_the_settings(clerk_server: FakeClerk) -> None:
     assert len(clerk_server.requests) == 1
 
 
-def test_environment__has_no_keys() -> None:
+def test_forget_keys__all_but_those_of_the_tests(monkeypatch: pytest.MonkeyPatch) -> None:
     """The developer's own keys never reach a test."""
-    assert [name for name in os.environ if name.startswith("CLERK_")] == []
+    monkeypatch.setenv("CLERK_SECRET_KEY", "sk_live_of_the_developer")
+    monkeypatch.setenv("CLERKSYNC_MAX_DELETES", "1")
+    monkeypatch.setenv("CLERKSYNC_TEST_DATABASE", "sqlite")
+    forget_keys()
+    left = [name for name in os.environ if name.startswith(("CLERK_", "CLERKSYNC_"))]
+    assert "CLERKSYNC_TEST_DATABASE" in left
+    assert [name for name in left if not name.startswith("CLERKSYNC_TEST_")] == []
+
+
+def test_kind__unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that the tests do not know is refused by name."""
+    monkeypatch.setenv("CLERKSYNC_TEST_DATABASE", "oracle")
+    with pytest.raises(ValueError, match="must be one of: sqlite, postgresql"):
+        databases.kind()
