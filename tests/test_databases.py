@@ -9,11 +9,11 @@ import sys
 
 import pytest
 import requests
-from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, connections, transaction
 from pytest_socket import SocketConnectBlockedError
 
+from clerksync.conf import settings
 from clerksync.testing import FakeClerk
 from tests import databases
 from tests.processes import environment, forget_keys
