@@ -266,10 +266,10 @@ def _decide_absent(row: Row | None, observation: Observation) -> Decision:
 
 
 def _decide_missed(row: Row | None, observation: Observation) -> Decision:
-    """A list without the user raises a doubt, unless the user was seen after the list."""
-    if row is None or row.state == DELETED or row.observed_ms > observation.observed_ms:
+    """A list without the user raises a doubt, even a list that may be older than the row."""
+    if row is None or row.state == DELETED:
         return Decision(Outcome.UNCHANGED)
-    return _doubt(row, Doubt.ABSENT, observation.observed_ms)
+    return _doubt(row, Doubt.ABSENT, max(row.observed_ms, observation.observed_ms))
 
 
 def _replace(row: Row, observation: Observation, outcome: Outcome) -> Decision:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from django.db import models
 
 if TYPE_CHECKING:
-    from typing import Self
-
-T = TypeVar("T", bound=models.Model)
+    from clerksync.models import ClerkUser
 
 
-class ClerkUserQuerySet(models.QuerySet[T]):
+class ClerkUserQuerySet(models.QuerySet["ClerkUser"]):
     """Users by what is known of them."""
 
     def active(self) -> Self:

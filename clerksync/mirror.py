@@ -118,7 +118,7 @@ class _Batch:
             return {}
         pending = self._decide(self.by_id, rows)
         if dry_run:
-            self._check_deletes(pending)
+            self._check_deletes(pending, lock=False)
         elif pending:
             with transaction.atomic(using=self.using):
                 self._check_deletes(pending)
@@ -152,13 +152,13 @@ class _Batch:
                 return
         raise SyncError(f"{len(pending)} users are being written by others all the time; run the sync again")
 
-    def _check_deletes(self, pending: Mapping[str, Decision]) -> None:
+    def _check_deletes(self, pending: Mapping[str, Decision], *, lock: bool = True) -> None:
         buried = [
             decision.row.deleted_ms or 0
             for decision in pending.values()
             if decision.outcome is Outcome.DELETED and decision.row and decision.row.deleted_by == "absence"
         ]
-        check_deletes(len(buried), now_ms=max(buried, default=0), allowed=self.max_deletes)
+        check_deletes(len(buried), now_ms=max(buried, default=0), allowed=self.max_deletes, lock=lock)
 
     def _with_tampering(self, ids: Sequence[str], known: Mapping[str, Row]) -> dict[str, Row]:
         """The rows whose columns are not what the newest observation of the same content says."""

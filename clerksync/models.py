@@ -77,7 +77,7 @@ class ClerkUser(models.Model):
     first_seen = models.DateTimeField(_("first seen"))
     last_written = models.DateTimeField(_("last written"))
 
-    objects = ClerkUserQuerySet["ClerkUser"].as_manager()
+    objects = ClerkUserQuerySet.as_manager()
 
     is_anonymous = False
     is_authenticated = True
@@ -200,7 +200,7 @@ class SyncRun(models.Model):
     instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
     options = models.JSONField(_("options"), default=dict)
     counts = models.JSONField(_("counts"), default=dict)
-    skipped = models.JSONField(_("skipped users"), default=list)
+    skipped = models.JSONField(_("skipped users"), default=dict)
     checkpoint = models.JSONField(_("checkpoint"), default=dict)
     api_calls = models.IntegerField(_("API calls"), default=0)
     throttled = models.IntegerField(_("429 answers"), default=0)

@@ -26,6 +26,11 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Self
+
+from django.utils.module_loading import import_string
+
+from clerksync.conf import settings
 
 #: Takes a field's name and its value, which is not blank; answers the rule's name or None.
 Rule = Callable[[str, str], str | None]
@@ -99,6 +104,18 @@ class PlaceholderRules:
     real_domains: tuple[str, ...] = ()
     allow_test_users: bool = False
     extra: tuple[Rule, ...] = ()
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """The rules under REAL_DOMAINS, ALLOW_TEST_USERS and PLACEHOLDER_RULES."""
+        rules = (
+            import_string(rule) if isinstance(rule, str) else rule for rule in settings.PLACEHOLDER_RULES
+        )
+        return cls(
+            real_domains=tuple(settings.REAL_DOMAINS),
+            allow_test_users=settings.ALLOW_TEST_USERS,
+            extra=tuple(rules),
+        )
 
     def find(
         self,

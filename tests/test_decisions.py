@@ -247,9 +247,10 @@ def test_missed__is_a_doubt_that_is_due_at_once() -> None:
     assert (row.state, row.doubt_reason, row.retry_ms) == ("active", Doubt.ABSENT, T0 + 5)
 
 
-def test_missed__a_user_seen_after_the_list_is_no_doubt() -> None:
-    """A list that is older than the row cannot show it."""
-    assert last(seen(9, 9), missed(5)) == Decision(Outcome.UNCHANGED)
+def test_missed__a_user_seen_after_the_list_is_a_doubt_too() -> None:
+    """The read that settles it must then be later than the row."""
+    row = row_after(seen(9, 9), missed(5))
+    assert (row.doubt_reason, row.doubt_ms) == (Doubt.ABSENT, T0 + 9)
 
 
 def test_tampered__is_mended_at_the_same_version() -> None:

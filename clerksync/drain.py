@@ -1,0 +1,227 @@
+"""The drain: reads users in doubt again, by id, and is the only judge of who is gone.
+
+A filter that is ignored, an empty answer or another instance must not delete anybody:
+every list call asks for a control as well, a user who is known to be there, and the
+answer counts only if it holds the control and nobody who was not asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+from django.db import transaction
+
+from clerksync import mirror
+from clerksync.breaker import check_deletes
+from clerksync.client import ClerkClient
+from clerksync.decisions import ACTIVE, Row
+from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound
+from clerksync.mirror import Change
+from clerksync.models import ClerkUser
+from clerksync.payloads import Kind, Observation, Parser, Source
+
+#: One less than Clerk takes in a filter: the last place is the control's.
+BATCH = 99
+MAX_CONTROLS = 3
+
+
+class _Answer(NamedTuple):
+    """Who came, and since when at the latest that is true, in ms of Clerk's clock."""
+
+    found: list[Observation]
+    observed_ms: int
+
+
+class Drain:
+    """Reads users by id and brings the mirror up to date with what comes, and with what does not.
+
+    Args:
+        client: Clerk.
+        parser: Under which settings users are read.
+        max_deletes: How many users may be buried; None for the breaker's limit.
+        judge_missing: Whether those who do not come are read one by one, and buried.
+        dry_run: Write nothing.
+        before_write: Called first in each write's transaction: renews the lease.
+        provenance: The id of the run.
+    """
+
+    def __init__(
+        self,
+        client: ClerkClient,
+        parser: Parser,
+        *,
+        max_deletes: int | None = None,
+        judge_missing: bool = True,
+        dry_run: bool = False,
+        before_write: Callable[[], None] | None = None,
+        provenance: str = "",
+    ) -> None:
+        self.client = client
+        self.parser = parser
+        self.max_deletes = max_deletes
+        self.judge_missing = judge_missing
+        self.dry_run = dry_run
+        self.before_write = before_write
+        self.provenance = provenance
+        self._controls: list[str] = []
+
+    def due(self, *, now_ms: int, batch: int = 10_000) -> list[str]:
+        """The users in doubt whose time has come, longest waiting first."""
+        waiting = ClerkUser.objects.needs_refresh().filter(retry_ms__lte=now_ms).order_by("retry_ms", "pk")
+        return list(waiting.values_list("pk", flat=True)[:batch])
+
+    def settle(self, ids: Sequence[str]) -> dict[str, Change]:
+        """Read these users and apply the answers.
+
+        Returns:
+            What happened, by Clerk id.
+
+        Raises:
+            FilterIgnored: Clerk's answers make no sense; nobody was buried.
+            DeletesRefused: More users are gone than may be deleted; nobody was buried.
+        """
+        self._controls = self._find_controls(set(ids))
+        changes = self._apply([self._unaskable(clerk_id) for clerk_id in ids if not _is_askable(clerk_id)])
+        ids = [clerk_id for clerk_id in ids if _is_askable(clerk_id)]
+        missing: dict[str, int] = {}
+        for start in range(0, len(ids), BATCH):
+            asked = ids[start : start + BATCH]
+            rows = mirror.read(asked)
+            answer = self._ask(asked)
+            found = {observation.clerk_id for observation in answer.found}
+            missing |= dict.fromkeys(
+                (clerk_id for clerk_id in asked if clerk_id not in found), answer.observed_ms
+            )
+            changes |= self._apply([_later_than(rows, observation) for observation in answer.found])
+        return changes | (self._judge_missing(missing) if self.judge_missing else {})
+
+    def _judge_missing(self, missing: dict[str, int]) -> dict[str, Change]:
+        """Read those who did not come, one by one; a 404 is a delete."""
+        rows = mirror.read(missing)
+        self._check_deletes(missing, rows)
+        changes: dict[str, Change] = {}
+        for clerk_id, observed_ms in missing.items():
+            observation = _later_than(rows, self._read_one(clerk_id, observed_ms))
+            change = self._apply([observation])
+            changes |= change
+            self._count_delete(change)
+        return changes
+
+    def _check_deletes(self, missing: dict[str, int], rows: dict[str, Row]) -> None:
+        """Refuse before the first one is buried, not in the middle."""
+        buried = [clerk_id for clerk_id in missing if clerk_id in rows and rows[clerk_id].state == ACTIVE]
+        check_deletes(
+            len(buried), now_ms=max(missing.values(), default=0), allowed=self.max_deletes, lock=False
+        )
+        if buried and not self._controls and self.max_deletes is None:
+            raise DeletesRefused(
+                f"none of the users in this table can be found in Clerk any more, so that nothing tells "
+                f"whether Clerk's answers can be trusted. If {len(buried)} users are really gone, run: "
+                f"manage.py sync_clerk_users --allow-deletes {len(buried)}",
+                wanted=len(buried),
+                allowed=0,
+            )
+
+    def _count_delete(self, changes: dict[str, Change]) -> None:
+        if self.max_deletes is not None:
+            self.max_deletes -= sum(change.outcome == "deleted" for change in changes.values())
+
+    def _read_one(self, clerk_id: str, observed_ms: int) -> Observation:
+        try:
+            page = self.client.get_user(clerk_id)
+        except NotFound:
+            return Observation(
+                clerk_id=clerk_id,
+                source=Source.GET,
+                kind=Kind.ABSENT,
+                observed_ms=observed_ms,
+                provenance=self.provenance,
+            )
+        return self.parser.parse_user(
+            page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
+        )
+
+    def _unaskable(self, clerk_id: str) -> Observation:
+        now_ms = self.client.now_ms()
+        return Observation(
+            clerk_id=clerk_id,
+            source=Source.GET,
+            full=False,
+            observed_ms=now_ms,
+            problems=("not an id of Clerk's",),
+        )
+
+    def _ask(self, asked: Sequence[str]) -> _Answer:
+        """List these users and a control."""
+        while self._controls:
+            control = self._controls[0]
+            answer = self._list([*asked, control])
+            if any(observation.clerk_id == control for observation in answer.found):
+                wanted = set(asked)
+                return answer._replace(found=[seen for seen in answer.found if seen.clerk_id in wanted])
+            self._drop_control(control)
+            if not self._controls:
+                raise FilterIgnored(
+                    "Clerk's list lacks users who were there a moment ago; nobody was deleted. "
+                    "Check the secret key, and try again later"
+                )
+        return self._list(asked)
+
+    def _drop_control(self, control: str) -> None:
+        """A control that did not come may itself be gone, which a read by id tells."""
+        observation = self._read_one(control, self.client.now_ms())
+        if observation.kind is not Kind.ABSENT:
+            raise FilterIgnored("Clerk's list lacks a user whom it shows by id; nobody was deleted")
+        self._controls.remove(control)
+        missed = msgspec.structs.replace(observation, source=Source.LIST, kind=Kind.MISSED)
+        self._apply([_later_than(mirror.read([control]), missed)])
+
+    def _list(self, ids: Sequence[str]) -> _Answer:
+        page, found = self.client.users_by_id(
+            ids,
+            decode=lambda page: self.parser.parse_page(
+                page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
+            ),
+        )
+        observed_ms = self.client.now_ms() if page.observed_ms is None else page.observed_ms
+        return _Answer([observation for observation in found if observation.clerk_id], observed_ms)
+
+    def _find_controls(self, ids: set[str]) -> list[str]:
+        """A few users who should be there: the newest ones without a doubt."""
+        trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms")
+        newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)
+        return list(islice(self._not_in(newest, ids), MAX_CONTROLS))
+
+    @staticmethod
+    def _not_in(candidates: Iterator[str], ids: set[str]) -> Iterator[str]:
+        return (clerk_id for clerk_id in candidates if clerk_id not in ids)
+
+    def _apply(self, observations: list[Observation]) -> dict[str, Change]:
+        if not observations:
+            return {}
+        with transaction.atomic(using=mirror.database()):
+            if self.before_write is not None:
+                self.before_write()
+            return mirror.apply(
+                observations, max_deletes=self.max_deletes, dry_run=self.dry_run, with_fields=self.dry_run
+            )
+
+
+def _is_askable(clerk_id: str) -> bool:
+    """Whether an id has only the characters that Clerk's ids have."""
+    return clerk_id.isascii() and clerk_id.replace("_", "").isalnum()
+
+
+def _later_than(rows: dict[str, Row], observation: Observation) -> Observation:
+    """The observation with a time after the row's and its doubt's, which it has.
+
+    The row was read before the request was sent, and Clerk's ``Date`` has whole seconds only.
+    """
+    row = rows.get(observation.clerk_id)
+    if row is None:
+        return observation
+    later = max(observation.observed_ms, max(row.observed_ms, row.doubt_ms) + 1)
+    return msgspec.structs.replace(observation, observed_ms=later)

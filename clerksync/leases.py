@@ -1,0 +1,101 @@
+"""One sync at a time, across processes and hosts: a lease in the database.
+
+No advisory locks (PgBouncer, SQLite) and no local clock: the lease expires by the
+database's clock, and every holder has a fencing number. A holder that was away past
+its expiry can go on only if nobody has taken over.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
+
+from clerksync.exceptions import LeaseHeld, LeaseLost
+from clerksync.models import MirrorState
+
+Kind = Literal["full", "incremental"]
+
+#: A dead holder is in the way for no longer than this.
+DURATION = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write pages of one kind of sync."""
+
+    kind: Kind
+    holder: str
+    fence: int
+
+    def renew(self) -> None:
+        """Keep the lease; the first statement of each page's transaction.
+
+        Raises:
+            LeaseLost: Another sync has taken over.
+        """
+        mine = MirrorState.objects.filter(pk=1, **{f"{self.kind}_fence": self.fence})
+        if not mine.update(**{f"{self.kind}_expires_at": _expiry()}):
+            raise LeaseLost(
+                f"another {self.kind} sync has taken over, because this one showed no progress for "
+                f"{DURATION.seconds} s; it goes on from where this one stopped"
+            )
+
+    def release(self) -> None:
+        """Give the lease back, if it is still ours."""
+        mine = MirrorState.objects.filter(pk=1, **{f"{self.kind}_fence": self.fence})
+        mine.update(**{f"{self.kind}_expires_at": None, f"{self.kind}_holder": ""})
+
+
+@contextmanager
+def hold(kind: Kind) -> Iterator[Lease]:
+    """Hold the lease for a block.
+
+    Raises:
+        LeaseHeld: Another sync of this kind is at work.
+    """
+    lease = acquire(kind)
+    try:
+        yield lease
+    finally:
+        lease.release()
+
+
+def acquire(kind: Kind) -> Lease:
+    """Take the lease if nobody has it, or if its holder let it expire.
+
+    Raises:
+        LeaseHeld: The message names the holder.
+    """
+    MirrorState.objects.get_or_create(pk=1)
+    holder = f"{socket.gethostname()}:{os.getpid()}"
+    expires = f"{kind}_expires_at"
+    free = MirrorState.objects.filter(
+        Q(**{f"{expires}__isnull": True}) | Q(**{f"{expires}__lt": Now()}), pk=1
+    )
+    fence = f"{kind}_fence"
+    taken = free.update(**{f"{kind}_holder": holder, fence: F(fence) + 1, expires: _expiry()})
+    state = MirrorState.objects.get(pk=1)
+    if not taken:
+        raise LeaseHeld(_held(state, kind))
+    return Lease(kind=kind, holder=holder, fence=getattr(state, fence))
+
+
+def _held(state: MirrorState, kind: Kind) -> str:
+    until: datetime | None = getattr(state, f"{kind}_expires_at")
+    return (
+        f"a {kind} sync is at work: {getattr(state, f'{kind}_holder')}. If that process is dead, its lease "
+        f"expires at {until:%H:%M:%S %Z}; run the command again then"
+    )
+
+
+def _expiry() -> Combinable:
+    return ExpressionWrapper(Now() + DURATION, output_field=DateTimeField())

@@ -1,0 +1,48 @@
+"""What our commands have in common: how they end, and what they may show of a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import CommandError
+from django.db import Error as DatabaseError
+
+from clerksync.exceptions import ClerkSyncError
+
+#: The columns that are masked unless ``--show-values`` is given.
+PERSONAL = frozenset({"email", "phone_number", "external_id", "first_name", "last_name", "username"})
+
+
+@contextmanager
+def errors_as_exit_status() -> Iterator[None]:
+    """End the command with the status of the error: see the table in the README."""
+    try:
+        yield
+    except ImproperlyConfigured as error:
+        raise CommandError(str(error), returncode=2) from error
+    except ClerkSyncError as error:
+        raise CommandError(str(error), returncode=error.exit_status) from error
+    except DatabaseError as error:
+        raise CommandError(f"the database failed: {error}", returncode=1) from error
+
+
+def mask_address(value: str) -> str:
+    """Show the first character and the domain: ``a***@example.org``."""
+    name, at, domain = value.rpartition("@")
+    return f"{name[:1]}***{at}{domain}" if at else f"{value[:1]}***"
+
+
+def show(name: str, value: Any, *, values: bool) -> str:
+    """A column's value for people; personal ones masked unless ``values`` is set."""
+    if value is None:
+        return "-"
+    text = str(value)
+    return mask_address(text) if name in PERSONAL and not values and text else printable(text)
+
+
+def printable(text: str) -> str:
+    """The text without characters that move a terminal's cursor or break a line."""
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
