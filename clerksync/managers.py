@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 
 if TYPE_CHECKING:
-    from clerksync.models import ClerkUser
+    pass
 
 
 class ClerkUserQuerySet(models.QuerySet["ClerkUser"]):

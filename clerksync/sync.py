@@ -101,6 +101,7 @@ def sync_users(
     allow_deletes: int | None = None,
     adopt_instance: bool = False,
     dry_run: bool = False,
+    on_page: OnPage | None = None,
 ) -> Report:
     """Read these users from Clerk and bring their rows up to date.
 
@@ -118,9 +119,18 @@ def sync_users(
         changes = drain.settle(list(dict.fromkeys(ids)))
         tally.add(changes)
         tally.counts["seen"] = len(changes)
+        unknown = set(ids).difference(_known(ids))
+        if not dry_run:
+            tally.skip(dict.fromkeys(sorted(unknown), ("neither in Clerk nor in the table",)))
+        if on_page is not None:
+            on_page(SweptPage((), {}, changes, {}), len(changes))
     _fill(report, tally, client, started)
     report.in_doubt = ClerkUser.objects.needs_refresh().filter(pk__in=ids).count()
     return report
+
+
+def _known(ids: Sequence[str]) -> set[str]:
+    return set(ClerkUser.objects.filter(pk__in=ids).values_list("pk", flat=True))
 
 
 def check_instance(client: ClerkClient, *, adopt: bool = False, dry_run: bool = False) -> Instance:
@@ -250,12 +260,18 @@ class _FullSync:
             provenance=self._provenance,
         )
         if self.options.dry_run:
-            self.tally.add(drain.settle(self.missing))
+            self._settle(drain, self.missing)
             return
         for ids in self._due(drain):
-            self.tally.add(drain.settle(ids))
+            self._settle(drain, ids)
         if self.options.deletes and self.checkpoint.started_ms is not None:
             self._update_state(deletes_as_of=datetime.fromtimestamp(self.checkpoint.started_ms / 1000, UTC))
+
+    def _settle(self, drain: Drain, ids: Sequence[str]) -> None:
+        changes = drain.settle(ids)
+        self.tally.add(changes)
+        if self.on_page is not None:
+            self.on_page(SweptPage((), {}, changes, {}), self.checkpoint.seen)
 
     def _due(self, drain: Drain) -> Iterator[list[str]]:
         """Users in doubt, as they fall due; each once."""
@@ -283,9 +299,12 @@ class _FullSync:
 
     def _save(self, page: SweptPage) -> None:
         """Count the page and keep the checkpoint, in the page's transaction."""
-        self.tally.add(page.changes)
+        missing = set(page.missing)
+        self.tally.add(
+            {clerk_id: change for clerk_id, change in page.changes.items() if clerk_id not in missing}
+        )
         self.tally.skip(page.skipped)
-        self.tally.counts["missing"] += len(page.missing)
+        self.tally.counts["missing"] += len(missing)
         if self.options.dry_run and self.options.deletes:
             self.missing += page.missing
         if self.run is not None:

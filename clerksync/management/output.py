@@ -46,3 +46,11 @@ def show(name: str, value: Any, *, values: bool) -> str:
 def printable(text: str) -> str:
     """The text without characters that move a terminal's cursor or break a line."""
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, as an argument."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
