@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from django.db import models
 
 if TYPE_CHECKING:
-    pass
+    from clerksync.models import ClerkUser as ClerkUser
 
 
 class ClerkUserQuerySet(models.QuerySet["ClerkUser"]):
