@@ -1,0 +1,206 @@
+"""HTTP to Clerk's Backend API: one request until there is an answer; the only user of requests."""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from http.cookiejar import DefaultCookiePolicy
+
+import requests
+import urllib3
+from django.core.exceptions import ImproperlyConfigured
+
+from clerksync import __version__, answers
+from clerksync.answers import Answer
+from clerksync.exceptions import ClerkUnavailable, InvalidResponse
+from clerksync.throttle import Patience, Throttle, backoff
+
+API_VERSION = "2026-05-12"
+#: Of one body, after decompression.
+MAX_BODY = 64 * 1024 * 1024
+
+_API_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
+
+Params = Sequence[tuple[str, str | int]]
+
+logger = logging.getLogger(__name__)
+
+
+class Transport:
+    """Sends requests with the secret key, at the throttle's pace, and again where that can help.
+
+    Args:
+        secret_key: Clerk's secret key.
+        api_url: With or without ``/v1``.
+        throttle: Says when a request may go.
+        timeout: (connect, read) in seconds.
+        deadline: Seconds for one call with all its tries.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret_key: str,
+        api_url: str,
+        throttle: Throttle,
+        timeout: tuple[float, float],
+        deadline: float,
+    ) -> None:
+        self.requests = 0
+        self.throttled = 0
+        self._api_url = api_url
+        self._throttle = throttle
+        self._timeout = timeout
+        self._deadline = deadline
+        self._clock = throttle.clock
+        self._lock = threading.Lock()
+        self._latest: tuple[int, float] | None = None
+        self._key = _SecretKey(secret_key)
+        self._session = _session(self._key)
+
+    def now_ms(self) -> int:
+        """Return the time of Clerk's clock at the earliest; of ours, if Clerk has not told its own."""
+        if self._latest is None:
+            return time.time_ns() // 1_000_000
+        observed_ms, at = self._latest
+        return observed_ms + int((self._clock.monotonic() - at) * 1000)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def get(self, path: str, params: Params = (), *, stop: threading.Event | None = None) -> Answer:
+        """Ask until there is an answer that another try would not change, or the deadline comes."""
+        # A loop, not tenacity: the wait after a 429 is exact and shared, the others are jittered,
+        # and a deadline and ``stop`` cut all of them short; each would be a callback there.
+        request = f"GET /v1{path}"
+        patience = Patience(seconds=self._deadline, clock=self._clock, stop=stop)
+        why = f"{request}: the rate limit leaves no room before the deadline"
+        attempt = 0
+        while True:
+            while wait := self._throttle.take():
+                patience.sleep(wait, why=why)
+            patience.check()
+            outcome = self._attempt(request, f"{self._api_url}/v1{path}", params, left=patience.left)
+            if isinstance(outcome, Answer) and not outcome.is_temporary:
+                return outcome
+            attempt += 1
+            trouble = outcome.describe() if isinstance(outcome, Answer) else outcome
+            why = f"{request}: no answer before the deadline; the last of {attempt} tries: {trouble}"
+            logger.info("%s, try %d: %s", request, attempt, trouble)
+            if isinstance(outcome, Answer) and outcome.status == 429:
+                self._slow_down(outcome, attempt=attempt)
+            else:
+                patience.sleep(backoff(attempt), why=why)
+
+    def _attempt(self, request: str, url: str, params: Params, *, left: float) -> Answer | str:
+        """Send one request; return the answer, or what went wrong on the way."""
+        connect, read = (max(0.05, min(seconds, left)) for seconds in self._timeout)
+        with self._lock:
+            self.requests += 1
+        started = self._clock.monotonic()
+        try:
+            response = self._session.get(
+                url, params=params, timeout=(connect, read), allow_redirects=False, stream=True
+            )
+            elapsed = self._clock.monotonic() - started
+            with closing(response):
+                # One large read: ``response.content`` takes twice as long, in pieces of 10 KB.
+                body: bytes = response.raw.read(MAX_BODY + 1, decode_content=True)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            trouble, is_hopeless = _explain(error)
+        else:
+            return self._answer(request, response, body, elapsed=elapsed)
+        # Outside of the handler: the error that is hidden thus holds our headers, and so the key.
+        if is_hopeless:
+            raise ClerkUnavailable(f"{request}: {trouble}")
+        return trouble
+
+    def _answer(
+        self, request: str, response: requests.Response, body: bytes, *, elapsed: float
+    ) -> Answer | str:
+        if len(body) > MAX_BODY:
+            raise InvalidResponse(f"{request}: an answer of more than {MAX_BODY} bytes")
+        observed_ms = answers.started_ms(response.headers, elapsed=elapsed)
+        if observed_ms is not None:
+            self._latest = observed_ms, self._clock.monotonic() - elapsed
+        answer = Answer(
+            request,
+            response.status_code,
+            response.headers,
+            self._key.remove_from(body) if response.status_code != 200 else body,
+            observed_ms,
+        )
+        return "the JSON ends early" if answer.is_cut else answer
+
+    def _slow_down(self, answer: Answer, *, attempt: int) -> None:
+        with self._lock:
+            self.throttled += 1
+        seconds = answers.retry_after(answer.headers)
+        self._throttle.pause(backoff(attempt) if seconds is None else seconds)
+
+
+def checked_key(key: str) -> str:
+    """Return the key, or raise ImproperlyConfigured if it cannot be one."""
+    if not key:
+        raise ImproperlyConfigured(
+            "CLERK_SECRET_KEY is empty: set it to a secret key (sk_live_... or sk_test_...) "
+            "of your instance, which Clerk's dashboard shows under API keys."
+        )
+    # Anything else would be refused by http.client, with the key in the message.
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise ImproperlyConfigured("CLERK_SECRET_KEY contains a space or a character that no key has.")
+    return key
+
+
+def base_url(url: str) -> str:
+    """Return the URL without ``/v1`` and slash, or raise ImproperlyConfigured if it is none."""
+    base = url.rstrip("/").removesuffix("/v1").rstrip("/")
+    if not _API_URL.fullmatch(base):
+        # The value is not shown: it may hold a password.
+        raise ImproperlyConfigured("CLERK_API_URL must be a URL like https://api.clerk.com.")
+    return base
+
+
+class _SecretKey(requests.auth.AuthBase):
+    """Puts the key into each request; as the session's ``auth`` it also keeps .netrc out."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "<the secret key>"
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
+    def remove_from(self, body: bytes) -> bytes:
+        """Return an error's body without the key, should it have come back in it."""
+        return body.replace(self._key.encode(), b"***")
+
+
+def _session(key: _SecretKey) -> requests.Session:
+    session = requests.Session()
+    session.auth = key
+    session.headers["User-Agent"] = f"clerksync/{__version__}"
+    session.headers["Accept"] = "application/json"
+    session.headers["Clerk-API-Version"] = API_VERSION
+    # The cookies of Clerk's edge belong to browsers.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _explain(error: Exception) -> tuple[str, bool]:
+    """Return what broke a request, and whether it would break the next one just so."""
+    root: BaseException = error
+    while (inner := root.__cause__ or root.__context__) is not None:
+        root = inner
+    # Wrong URLs and proxies are ValueErrors.
+    is_hopeless = isinstance(error, ValueError) or isinstance(root, ssl.SSLCertVerificationError)
+    return f"{type(error).__name__} ({str(root)[:200]})", is_hopeless
