@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from django.utils import timezone
 
 from clerksync.conf import settings
-from clerksync.decisions import ACTIVE, DELETED
 from clerksync.exceptions import DeletesRefused
 from clerksync.models import ClerkUser, MirrorState
+from clerksync.records import ACTIVE, DELETED
 
 WINDOW = timedelta(hours=24)
 

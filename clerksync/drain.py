@@ -17,11 +17,11 @@ from django.db import transaction
 from clerksync import mirror
 from clerksync.breaker import check_deletes
 from clerksync.client import ClerkClient
-from clerksync.decisions import ACTIVE, Row
 from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.records import ACTIVE, Row
 
 #: One less than Clerk takes in a filter: the last place is the control's.
 BATCH = 99

@@ -19,11 +19,12 @@ from django.utils import timezone
 
 from clerksync import signals
 from clerksync.breaker import check_deletes
-from clerksync.decisions import Decision, Outcome, Row, fold
+from clerksync.decisions import fold
 from clerksync.exceptions import SyncError
 from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
+from clerksync.records import Decision, Outcome, Row
 from clerksync.tables import UserTable, Window
 
 #: Two writers may meet at a row now and then, not for ever.

@@ -18,9 +18,9 @@ from django.db import transaction
 from clerksync import mirror
 from clerksync.answers import Page
 from clerksync.client import ClerkClient, Walked
-from clerksync.decisions import DELETED, Row
 from clerksync.mirror import Change
 from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.records import DELETED, Row
 from clerksync.tables import Window
 
 #: So many cursors are kept, in case the last page's last user is deleted before a resume.

@@ -7,20 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from django.db import Error as DatabaseError
-from django.utils import timezone
 
-from clerksync import leases, signals
+from clerksync import instances, leases, runs, signals
 from clerksync.client import ClerkClient, Instance
 from clerksync.drain import Drain
 from clerksync.exceptions import (
     ClerkSyncError,
-    DeletesRefused,
-    InstanceMismatch,
     SyncError,
     SyncIncomplete,
     SyncInterrupted,
@@ -33,8 +29,6 @@ from clerksync.placeholders import PlaceholderRules
 from clerksync.sweep import Checkpoint, Sweep, SweptPage
 from clerksync.tally import Report, Tally
 
-#: A run that was cut is resumed within this time; later, what it has read is too old.
-RESUME_WITHIN = timedelta(hours=24)
 #: Doubts that fall due within this time are waited for.
 PATIENCE_MS = 10_000
 
@@ -81,11 +75,12 @@ def full_sync(
         ClerkError: Clerk could not be asked for its instance.
     """
     options = options or Options()
-    instance = check_instance(client, adopt=options.adopt_instance, dry_run=options.dry_run)
+    instance = instances.check(client, adopt=options.adopt_instance, dry_run=options.dry_run)
     if options.dry_run:
         return _FullSync(client, options, instance, None, None, on_page, stop, sleep).report()
     with leases.hold("full") as lease:
-        run, resumed = _open_run(instance, options)
+        kept = {"deletes": options.deletes, "compare_all": options.compare_all}
+        run, resumed = runs.open_run(instance, options=kept, restart=options.restart)
         sync = _FullSync(client, options, instance, lease, run, on_page, stop, sleep)
         report = sync.report()
         report.resumed = resumed
@@ -109,7 +104,7 @@ def sync_users(
         InstanceMismatch: The key is of another instance.
         ClerkError: Clerk could not be asked for its instance.
     """
-    instance = check_instance(client, adopt=adopt_instance, dry_run=dry_run)
+    instance = instances.check(client, adopt=adopt_instance, dry_run=dry_run)
     tally, started = Tally(PlaceholderRules.from_settings()), time.monotonic()
     report = Report("users", instance_id=instance.id, environment=instance.environment_type, dry_run=dry_run)
     drain = Drain(
@@ -131,32 +126,6 @@ def sync_users(
 
 def _known(ids: Sequence[str]) -> set[str]:
     return set(ClerkUser.objects.filter(pk__in=ids).values_list("pk", flat=True))
-
-
-def check_instance(client: ClerkClient, *, adopt: bool = False, dry_run: bool = False) -> Instance:
-    """Make sure that the key is of the instance whose users the table holds.
-
-    The first sync decides which instance that is.
-
-    Raises:
-        InstanceMismatch: It is another one.
-    """
-    instance = client.instance()
-    state, _ = MirrorState.objects.get_or_create(pk=1)
-    if state.instance_id not in ("", instance.id) and not adopt:
-        raise InstanceMismatch(
-            f"the secret key opens {instance.id} ({instance.environment_type}), but this table holds the users "
-            f"of {state.instance_id} ({state.environment}). Use the key of that instance; if the table is "
-            f"meant to change sides, pass --adopt-instance"
-        )
-    if state.instance_id != instance.id and not dry_run:
-        MirrorState.objects.filter(pk=1).update(
-            instance_id=instance.id,
-            environment=instance.environment_type,
-            updates_as_of=None,
-            deletes_as_of=None,
-        )
-    return instance
 
 
 class _FullSync:
@@ -182,7 +151,7 @@ class _FullSync:
         self.stop = stop
         self.sleep = sleep
         self.parser = Parser.from_settings()
-        self.checkpoint = msgspec.convert(run.checkpoint if run else {}, Checkpoint)
+        self.checkpoint = runs.read_checkpoint(run) if run else Checkpoint()
         self.tally = Tally(PlaceholderRules.from_settings(), run.counts if run else None)
         self.missing: list[str] = []
 
@@ -204,7 +173,8 @@ class _FullSync:
         _fill(report, self.tally, self.client, started)
         with _errors_into(report):
             report.in_doubt = ClerkUser.objects.needs_refresh().count()
-            self._close_run(report)
+            if self.run is not None:
+                runs.close_run(self.run, self.tally, self.checkpoint, report)
         return report
 
     def _sweep(self) -> None:
@@ -308,80 +278,16 @@ class _FullSync:
         if self.options.dry_run and self.options.deletes:
             self.missing += page.missing
         if self.run is not None:
-            self._update_run(checkpoint=msgspec.to_builtins(self.checkpoint))
-
-    def _update_run(self, **values: Any) -> None:
-        if self.run is None:
-            return
-        SyncRun.objects.filter(pk=self.run.pk).update(
-            progressed_at=timezone.now(),
-            counts=dict(self.tally.counts, seen=self.checkpoint.seen),
-            skipped=self.tally.skipped,
-            **values,
-        )
+            runs.save_run(self.run, self.tally, self.checkpoint)
 
     def _update_state(self, **values: Any) -> None:
         if self.lease is not None:
             self.lease.renew()
             MirrorState.objects.filter(pk=1).update(**values)
 
-    def _close_run(self, report: Report) -> None:
-        if self.run is None:
-            return
-        self._update_run(
-            state=_state(report, self.checkpoint),
-            finished_at=timezone.now(),
-            error=str(report.error or ""),
-            api_calls=self.run.api_calls + report.requests,
-            throttled=self.run.throttled + report.throttled,
-            walk_started_ms=self.checkpoint.started_ms,
-        )
-
     @property
     def _provenance(self) -> str:
         return f"run {self.run.pk}" if self.run is not None else ""
-
-
-def _state(report: Report, checkpoint: Checkpoint) -> SyncRun.State:
-    match report.error:
-        case None:
-            return SyncRun.State.COMPLETED
-        case DeletesRefused():
-            return SyncRun.State.REFUSED
-        case SyncIncomplete():
-            return SyncRun.State.FAILED
-        case _:
-            return SyncRun.State.INTERRUPTED if checkpoint.seen else SyncRun.State.FAILED
-
-
-def _open_run(instance: Instance, options: Options) -> tuple[SyncRun, bool]:
-    """The run to go on with, or a new one."""
-    kept = {"deletes": options.deletes, "compare_all": options.compare_all}
-    last = SyncRun.objects.filter(kind=SyncRun.Kind.FULL).order_by("-started_at", "-pk").first()
-    now = timezone.now()
-    if last is not None and not options.restart and _is_resumable(last, instance, kept, now):
-        SyncRun.objects.filter(pk=last.pk).update(
-            state=SyncRun.State.RUNNING, finished_at=None, error="", progressed_at=now
-        )
-        last.refresh_from_db()
-        return last, True
-    SyncRun.objects.filter(kind=SyncRun.Kind.FULL, state=SyncRun.State.RUNNING).update(
-        state=SyncRun.State.INTERRUPTED, finished_at=now, error="the process ended"
-    )
-    run = SyncRun.objects.create(
-        kind=SyncRun.Kind.FULL, instance_id=instance.id, options=kept, started_at=now, progressed_at=now
-    )
-    return run, False
-
-
-def _is_resumable(run: SyncRun, instance: Instance, kept: dict[str, bool], now: datetime) -> bool:
-    return (
-        run.state in (SyncRun.State.RUNNING, SyncRun.State.INTERRUPTED)
-        and bool(run.checkpoint.get("cursor"))
-        and run.instance_id == instance.id
-        and run.options == kept
-        and run.progressed_at > now - RESUME_WITHIN
-    )
 
 
 @contextmanager

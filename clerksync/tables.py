@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, cast
 from django.db import connections
 from django.utils import timezone
 
-from clerksync.decisions import WATCHED, Decision, Row
 from clerksync.fields import EPOCH, UserFields
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
+from clerksync.records import WATCHED, Decision, Row
 
 _TIMES = ("created_at", "updated_at", "last_sign_in_at", "last_active_at", "legal_accepted_at")
 _CONTENT = (*UserFields.__struct_fields__, "payload_text", "source", "provenance", "problems", "digest")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from clerksync.decisions import WATCHED, Outcome
 from clerksync.exceptions import ClerkSyncError
 from clerksync.mirror import Change
 from clerksync.placeholders import PlaceholderRules
+from clerksync.records import WATCHED, Outcome
 
 #: How many skipped users a run names; the others are counted.
 MAX_NAMED = 100

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from clerksync import mirror
-from clerksync.decisions import Outcome
 from clerksync.fields import UserFields
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.records import Outcome
 from clerksync.testing import FakeClerk, VirtualClock
 from tests.routers import use_database
 
@@ -60,13 +60,13 @@ class Mirror(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.clerk.users()) < 5)
     @rule(told=st.booleans())
-    def create(self, told: bool) -> None:
+    def create(self, *, told: bool) -> None:
         user = self.clerk.create_user(email="one@harbour-works.io")
         self._tell(user, told=told)
 
     @precondition(lambda self: self.clerk.users())
     @rule(data=st.data(), told=st.booleans(), name=st.sampled_from("ABC"))
-    def change(self, data: st.DataObject, told: bool, name: str) -> None:
+    def change(self, *, data: st.DataObject, told: bool, name: str) -> None:
         self._tell(self.clerk.update_user(self._any_user(data), first_name=name), told=told)
 
     @precondition(lambda self: self.clerk.users())
@@ -77,12 +77,12 @@ class Mirror(RuleBasedStateMachine):
 
     @precondition(lambda self: self.clerk.users())
     @rule(data=st.data(), told=st.booleans())
-    def ban(self, data: st.DataObject, told: bool) -> None:
+    def ban(self, *, data: st.DataObject, told: bool) -> None:
         self._tell(self.clerk.ban_user(self._any_user(data)), told=told)
 
     @precondition(lambda self: self.clerk.users())
     @rule(data=st.data(), told=st.booleans())
-    def delete(self, data: st.DataObject, told: bool) -> None:
+    def delete(self, *, data: st.DataObject, told: bool) -> None:
         clerk_id = self._any_user(data)
         self.clerk.delete_user(clerk_id)
         event = Observation(
@@ -107,7 +107,7 @@ class Mirror(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data(), again=st.booleans())
-    def deliver(self, data: st.DataObject, again: bool) -> None:
+    def deliver(self, *, data: st.DataObject, again: bool) -> None:
         number = data.draw(st.integers(0, len(self.pending) - 1))
         observation = self.pending[number] if again else self.pending.pop(number)
         self._apply([observation])
@@ -212,7 +212,9 @@ class Mirror(RuleBasedStateMachine):
         )
 
     def _wait_for_the_next_doubt(self) -> None:
-        due = ClerkUser.objects.needs_refresh().order_by("retry_ms").values_list("retry_ms", flat=True).first()
+        due = (
+            ClerkUser.objects.needs_refresh().order_by("retry_ms").values_list("retry_ms", flat=True).first()
+        )
         self.clock.advance(ms=max(0, (due or 0) - self.clock.now_ms()))
 
     def _drain(self) -> None:

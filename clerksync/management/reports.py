@@ -14,9 +14,9 @@ from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from clerksync.decisions import Outcome
 from clerksync.management.output import printable, show
 from clerksync.mirror import Change
+from clerksync.records import Outcome
 from clerksync.sweep import SweptPage
 from clerksync.tally import Report
 

@@ -1,0 +1,98 @@
+"""The books of a full sync: one row a run, with its checkpoint."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.utils import timezone
+
+from clerksync.client import Instance
+from clerksync.exceptions import DeletesRefused, SyncIncomplete
+from clerksync.models import SyncRun
+from clerksync.sweep import Checkpoint
+from clerksync.tally import Report, Tally
+
+#: A run that was cut is resumed within this time; later, what it has read is too old.
+RESUME_WITHIN = timedelta(hours=24)
+
+
+def open_run(instance: Instance, *, options: dict[str, bool], restart: bool) -> tuple[SyncRun, bool]:
+    """The run to go on with, or a new one.
+
+    Args:
+        instance: Whose users are read.
+        options: Must be those of the run that is resumed.
+        restart: Begin anew in any case.
+
+    Returns:
+        The run, and whether it is resumed.
+    """
+    now = timezone.now()
+    last = SyncRun.objects.filter(kind=SyncRun.Kind.FULL).order_by("-started_at", "-pk").first()
+    if last is not None and not restart and _is_resumable(last, instance, options, now):
+        resumed = {"state": SyncRun.State.RUNNING, "finished_at": None, "error": "", "progressed_at": now}
+        SyncRun.objects.filter(pk=last.pk).update(**resumed)
+        last.refresh_from_db()
+        return last, True
+    SyncRun.objects.filter(kind=SyncRun.Kind.FULL, state=SyncRun.State.RUNNING).update(
+        state=SyncRun.State.INTERRUPTED, finished_at=now, error="the process ended"
+    )
+    new = SyncRun.objects.create(
+        kind=SyncRun.Kind.FULL, instance_id=instance.id, options=options, started_at=now, progressed_at=now
+    )
+    return new, False
+
+
+def save_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, **values: Any) -> None:
+    """Keep the counts and the checkpoint; belongs into the page's transaction."""
+    SyncRun.objects.filter(pk=run.pk).update(
+        progressed_at=timezone.now(),
+        checkpoint=msgspec.to_builtins(checkpoint),
+        counts=dict(tally.counts, seen=checkpoint.seen),
+        skipped=tally.skipped,
+        **values,
+    )
+
+
+def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report) -> None:
+    """Keep how the run ended."""
+    save_run(
+        run,
+        tally,
+        checkpoint,
+        state=_state(report, checkpoint),
+        finished_at=timezone.now(),
+        error=str(report.error or ""),
+        api_calls=run.api_calls + report.requests,
+        throttled=run.throttled + report.throttled,
+        walk_started_ms=checkpoint.started_ms,
+    )
+
+
+def read_checkpoint(run: SyncRun) -> Checkpoint:
+    """Where the run stands."""
+    return msgspec.convert(run.checkpoint, Checkpoint)
+
+
+def _is_resumable(run: SyncRun, instance: Instance, options: dict[str, bool], now: datetime) -> bool:
+    return (
+        run.state in (SyncRun.State.RUNNING, SyncRun.State.INTERRUPTED)
+        and bool(run.checkpoint.get("cursor"))
+        and run.instance_id == instance.id
+        and run.options == options
+        and run.progressed_at > now - RESUME_WITHIN
+    )
+
+
+def _state(report: Report, checkpoint: Checkpoint) -> SyncRun.State:
+    match report.error:
+        case None:
+            return SyncRun.State.COMPLETED
+        case DeletesRefused():
+            return SyncRun.State.REFUSED
+        case SyncIncomplete():
+            return SyncRun.State.FAILED
+        case _:
+            return SyncRun.State.INTERRUPTED if checkpoint.seen else SyncRun.State.FAILED
