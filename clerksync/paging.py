@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -143,7 +142,7 @@ class _Walker(Generic[ItemT]):
         cursor: it may be the answer to a cursor whose user is gone.
         """
         rows = self.seen.rows
-        barren: set[str] = set()
+        barren: dict[str, Batch[ItemT]] = {}
         for index in self._cursors(len(rows)):
             cursor = rows[index][0]
             batch = self._get_after(cursor)
@@ -151,10 +150,10 @@ class _Walker(Generic[ItemT]):
                 continue
             if self.seen.only_new(batch).ids:
                 return self._step(batch)
-            if batch.ids & barren:
-                return self._step(batch, is_end=True)
+            if proved := batch.ids & barren.keys():
+                return self._step(barren[proved.pop()], is_end=True)
             if not batch.ids:
-                barren.add(cursor)
+                barren[cursor] = batch
         return None
 
     def _cursors(self, known: int) -> list[int]:
@@ -174,19 +173,19 @@ class _Walker(Generic[ItemT]):
 
     def _read_by_offset(self) -> Batch[ItemT]:
         """Count rows off instead, some of the last page's again to prove that none was skipped."""
-        tail, idle, end = self.seen.cursor, 0, math.inf
+        tail, idle, end = self.seen.cursor, 0, None
         while idle < _MAX_IDLE:
             batch = self._get_joined()
             if self.seen.only_new(batch).ids:
                 return self._accept(batch)
             # A resumed walk may have to pass over rows that were committed long ago.
             if batch.last_id != tail:
-                tail, end = batch.last_id, math.inf
+                tail, end = batch.last_id, None
                 continue
             # Nothing behind, and then the same rows at the same place: none has moved up meanwhile.
-            if self._position >= end:
+            if end is not None and self._position >= end:
                 return self._accept(batch, is_end=True)
-            end = math.inf if self._get(offset=self._position).items else self._position
+            end = None if self._get(offset=self._position).items else self._position
             idle += 1
         raise SyncIncomplete("Clerk ignores the cursor and the offset: the same page of users comes again")
 

@@ -173,9 +173,6 @@ class _SecretKey(requests.auth.AuthBase):
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def __repr__(self) -> str:
-        return "<the secret key>"
-
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
