@@ -89,7 +89,7 @@ def build_fields(user: User) -> tuple[UserFields, tuple[str, ...]]:
 
 
 def digest(user: User, fields: UserFields) -> str:
-    """Two hashes, of the stable and of the volatile content: ``stable:volatile``.
+    """A hash of the stable content, and the volatile fields: ``stable:volatile``.
 
     Only what lists, single reads and webhooks all carry is covered, with null, empty
     and absent made the same; ``updated_at`` is compared by itself.
@@ -122,8 +122,8 @@ def digest(user: User, fields: UserFields) -> str:
         [_account(item) for item in user.external_accounts or ()],
         [_account(item) for item in user.enterprise_accounts or ()],
     )
-    volatile = (fields.last_sign_in_at, fields.last_active_at, fields.locked)
-    return f"{_hash(stable, size=12)}:{_hash(volatile, size=4)}"
+    hashed = hashlib.blake2b(msgspec.json.encode(stable), digest_size=12).hexdigest()
+    return f"{hashed}:{fields.last_sign_in_at or ''}.{fields.last_active_at or ''}.{fields.locked:d}"
 
 
 def canonical_json(value: Any) -> str:
@@ -132,10 +132,6 @@ def canonical_json(value: Any) -> str:
         return msgspec.json.encode(value, order="sorted").decode()
     except OverflowError:  # integers of more than 64 bits
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def _hash(value: Any, *, size: int) -> str:
-    return hashlib.blake2b(msgspec.json.encode(value), digest_size=size).hexdigest()
 
 
 def _primary(

@@ -8,6 +8,7 @@ surrogate, deep nesting, a value of the wrong type) goes the careful way of
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Self
@@ -24,7 +25,9 @@ from clerksync.wire import MAX_ID, User, decode_array, decode_user
 DIGEST_VERSION = "1"
 
 #: Users with one of these go the careful way: NUL, our escape mark, one-time codes.
-_CARE = (b"\\u0000", b"\xe2\x90\x9b", b"\\u241b", b"\\u241B", b'"backup_codes"')
+_CODES = b'"backup_codes"'
+_MARKS = (b"\\u0000", b"\xe2\x90\x9b", b"\\u241b", b"\\u241B", _CODES)
+_REAL_CODES = re.compile(rb'"backup_codes"\s*:\s*(?!null|\[\s*\])')
 
 
 class Source(StrEnum):
@@ -107,11 +110,9 @@ class Parser:
             elements: Sequence[bytes | msgspec.Raw] = decode_array(body)
         except (msgspec.MsgspecError, RecursionError):
             elements = salvage.split_array(body)
-        suspect = bool(self.exclude) or any(mark in body for mark in _CARE)
+        marks = [mark for mark in _MARKS if mark in body]
         return [
-            self._parse(
-                element, suspect=suspect, source=source, observed_ms=observed_ms, provenance=provenance
-            )
+            self._parse(element, marks=marks, source=source, observed_ms=observed_ms, provenance=provenance)
             for element in elements
         ]
 
@@ -124,7 +125,7 @@ class Parser:
             PayloadError: There is no user with an id in the body.
         """
         observation = self._parse(
-            body, suspect=True, source=source, observed_ms=observed_ms, provenance=provenance
+            body, marks=_MARKS, source=source, observed_ms=observed_ms, provenance=provenance
         )
         if not observation.clerk_id:
             raise PayloadError("; ".join(observation.problems))
@@ -134,13 +135,13 @@ class Parser:
         self,
         raw: bytes | msgspec.Raw,
         *,
-        suspect: bool,
+        marks: Sequence[bytes],
         source: Source,
         observed_ms: int | None,
         provenance: str,
     ) -> Observation:
         try:
-            user, payload, problems = self._read(raw, suspect=suspect)
+            user, payload, problems = self._read(raw, marks)
         except PayloadError as error:
             return Observation(
                 clerk_id=error.clerk_id or "",
@@ -166,8 +167,8 @@ class Parser:
             provenance=provenance,
         )
 
-    def _read(self, raw: bytes | msgspec.Raw, *, suspect: bool) -> tuple[User, str, tuple[str, ...]]:
-        if not suspect or not (self.exclude or any(mark in bytes(raw) for mark in _CARE)):
+    def _read(self, raw: bytes | msgspec.Raw, marks: Sequence[bytes]) -> tuple[User, str, tuple[str, ...]]:
+        if not self.exclude and not (marks and _needs_care(bytes(raw), marks)):
             try:
                 user = decode_user(raw)
                 if 0 < len(user.id) <= MAX_ID:
@@ -175,6 +176,11 @@ class Parser:
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 pass  # the careful way tells what is wrong
         return salvage.read_user(bytes(raw), exclude=self.exclude)
+
+
+def _needs_care(raw: bytes, marks: Sequence[bytes]) -> bool:
+    found = [mark for mark in marks if mark in raw]
+    return bool(found) and (found != [_CODES] or _REAL_CODES.search(raw) is not None)
 
 
 def _is_full(user: User, fields: UserFields, source: Source) -> bool:
