@@ -61,7 +61,7 @@ class Transport:
         self._lock = threading.Lock()
         self._latest: tuple[int, float] | None = None
         self._key = _SecretKey(secret_key)
-        self._session = _session(self._key)
+        self._session = _session(self._key, api_url)
 
     def now_ms(self) -> int:
         """Return the time of Clerk's clock at the earliest; of ours, if Clerk has not told its own."""
@@ -110,8 +110,7 @@ class Transport:
             )
             elapsed = self._clock.monotonic() - started
             with closing(response):
-                # One large read: ``response.content`` takes twice as long, in pieces of 10 KB.
-                body: bytes = response.raw.read(MAX_BODY + 1, decode_content=True)
+                body = _read(response)
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             trouble, is_hopeless = _explain(error)
         else:
@@ -168,7 +167,7 @@ def base_url(url: str) -> str:
 
 
 class _SecretKey(requests.auth.AuthBase):
-    """Puts the key into each request; as the session's ``auth`` it also keeps .netrc out."""
+    """Puts the key into each request."""
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -182,7 +181,7 @@ class _SecretKey(requests.auth.AuthBase):
         return body.replace(self._key.encode(), b"***")
 
 
-def _session(key: _SecretKey) -> requests.Session:
+def _session(key: _SecretKey, url: str) -> requests.Session:
     session = requests.Session()
     session.auth = key
     session.headers["User-Agent"] = f"clerksync/{__version__}"
@@ -190,7 +189,26 @@ def _session(key: _SecretKey) -> requests.Session:
     session.headers["Clerk-API-Version"] = API_VERSION
     # The cookies of Clerk's edge belong to browsers.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    # Proxies and certificates of the environment are looked up once, not for every request;
+    # and .netrc, which would replace the key, never.
+    environment = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify = environment["proxies"], environment["verify"]
+    session.trust_env = False
     return session
+
+
+def _read(response: requests.Response) -> bytes:
+    """Read the body in one go: ``response.content`` takes twice as long, in pieces of 10 KB.
+
+    What is packed, or of unknown length, is read up to the limit, which costs a copy.
+    """
+    length = response.headers.get("Content-Length", "")
+    is_bounded = length.isdecimal() and int(length) <= MAX_BODY and not response.raw.chunked
+    is_packed = "Content-Encoding" in response.headers
+    body: bytes = response.raw.read(
+        None if is_bounded and not is_packed else MAX_BODY + 1, decode_content=True
+    )
+    return body
 
 
 def _explain(error: Exception) -> tuple[str, bool]:

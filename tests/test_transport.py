@@ -24,6 +24,7 @@ from clerksync.client import ClerkClient
 from clerksync.exceptions import ClerkError, ClerkRejected, ClerkUnavailable, InvalidResponse
 from clerksync.testing import FakeClerk, Request, Response, VirtualClock, serve
 from clerksync.throttle import Throttle
+from clerksync.transport import MAX_BODY
 from tests.clocks import VirtualTime
 
 COUNT = "GET /v1/users/count"
@@ -189,12 +190,13 @@ def test_get__headers(virtual: VirtualTime) -> None:
     assert len(recorder.connections) == 1
 
 
-def test_get__netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, client: ClerkClient) -> None:
+def test_get__netrc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, clerk_server: FakeClerk) -> None:
     """A .netrc entry for the host does not replace the key."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    assert client.count() == 0
+    with ClerkClient() as client:
+        assert client.count() == 0
 
 
 def test_get__proxy(monkeypatch: pytest.MonkeyPatch, virtual: VirtualTime) -> None:
@@ -241,6 +243,14 @@ def test_get__gzip_bomb(client: ClerkClient, clerk_server: FakeClerk) -> None:
     with pytest.raises(InvalidResponse, match="more than 67108864 bytes"):
         client.list_users(limit=20)
     assert client.requests == 1
+
+
+def test_get__too_large(client: ClerkClient, clerk_server: FakeClerk) -> None:
+    """A plain body that is too large is given up as well."""
+    large = Response(200, {"Content-Type": "application/json"}, b"[" + b" " * MAX_BODY + b"]")
+    clerk_server.fail("callback", call=lambda request: large)
+    with pytest.raises(InvalidResponse, match="more than 67108864 bytes"):
+        client.list_users(limit=20)
 
 
 def test_get__broken_gzip(client: ClerkClient, clerk_server: FakeClerk) -> None:
