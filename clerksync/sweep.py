@@ -9,7 +9,7 @@ drain. Page and checkpoint are committed together, under the lease.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 
 import msgspec
@@ -100,10 +100,11 @@ class Sweep:
             cursors=checkpoint.cursors,
             seen=checkpoint.seen,
         )
-        for walked in walk:
-            if walked.is_last and checkpoint.seen == 0:
-                return  # an empty list proves nothing
-            yield self._commit(walked)
+        with closing(walk):  # its thread reads ahead
+            for walked in walk:
+                if walked.is_last and checkpoint.seen == 0:
+                    return  # an empty list proves nothing
+                yield self._commit(walked)
 
     def _decode(self, page: Page) -> list[Observation]:
         return self.parser.parse_page(
