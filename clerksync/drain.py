@@ -7,7 +7,7 @@ answer counts only if it holds the control and nobody who was not asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -72,6 +72,14 @@ class Drain:
         """The users in doubt whose time has come, longest waiting first."""
         waiting = ClerkUser.objects.needs_refresh().filter(retry_ms__lte=now_ms).order_by("retry_ms", "pk")
         return list(waiting.values_list("pk", flat=True)[:batch])
+
+    def next_due(self, *, after_ms: int, within_ms: int, done: Container[str]) -> int | None:
+        """When the next user in doubt falls due, of those who are not yet done; None if not in time."""
+        waiting = ClerkUser.objects.needs_refresh().filter(
+            retry_ms__range=(after_ms + 1, after_ms + within_ms)
+        )
+        in_order = waiting.order_by("retry_ms").values_list("pk", "retry_ms").iterator(chunk_size=200)
+        return next((retry_ms for clerk_id, retry_ms in in_order if clerk_id not in done), None)
 
     def settle(self, ids: Sequence[str]) -> dict[str, Change]:
         """Read these users and apply the answers.
@@ -140,9 +148,12 @@ class Drain:
                 observed_ms=observed_ms,
                 provenance=self.provenance,
             )
-        return self.parser.parse_user(
+        observation = self.parser.parse_user(
             page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
         )
+        if observation.clerk_id != clerk_id:
+            raise FilterIgnored(f"Clerk was asked for {clerk_id} and answered {observation.clerk_id}")
+        return observation
 
     def _unaskable(self, clerk_id: str) -> Observation:
         now_ms = self.client.now_ms()

@@ -71,6 +71,24 @@ def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report
     )
 
 
+def record_users(report: Report) -> SyncRun:
+    """Keep what a sync of single users did."""
+    now = timezone.now()
+    return SyncRun.objects.create(
+        kind=SyncRun.Kind.USERS,
+        state=SyncRun.State.COMPLETED if report.error is None else SyncRun.State.FAILED,
+        instance_id=report.instance_id,
+        counts=report.counts,
+        skipped=report.skipped,
+        api_calls=report.requests,
+        throttled=report.throttled,
+        started_at=now - timedelta(seconds=report.seconds),
+        progressed_at=now,
+        finished_at=now,
+        error=str(report.error or ""),
+    )
+
+
 def read_checkpoint(run: SyncRun) -> Checkpoint:
     """Where the run stands."""
     return msgspec.convert(run.checkpoint, Checkpoint)

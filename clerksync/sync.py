@@ -114,13 +114,15 @@ def sync_users(
         changes = drain.settle(list(dict.fromkeys(ids)))
         tally.add(changes)
         tally.counts["seen"] = len(changes)
-        unknown = set(ids).difference(_known(ids))
         if not dry_run:
-            tally.skip(dict.fromkeys(sorted(unknown), ("neither in Clerk nor in the table",)))
+            unknown = sorted(set(ids) - _known(ids))
+            tally.skip(dict.fromkeys(unknown, ("neither in Clerk nor in the table",)))
         if on_page is not None:
             on_page(SweptPage((), {}, changes, {}), len(changes))
     _fill(report, tally, client, started)
     report.in_doubt = ClerkUser.objects.needs_refresh().filter(pk__in=ids).count()
+    if not dry_run:
+        runs.record_users(report)
     return report
 
 
@@ -230,7 +232,8 @@ class _FullSync:
             provenance=self._provenance,
         )
         if self.options.dry_run:
-            self._settle(drain, self.missing)
+            due = drain.due(now_ms=self.client.now_ms())
+            self._settle(drain, list(dict.fromkeys([*self.missing, *due])))
             return
         for ids in self._due(drain):
             self._settle(drain, ids)
@@ -253,12 +256,7 @@ class _FullSync:
                 done.update(ids)
                 yield ids
                 continue
-            waiting = ClerkUser.objects.needs_refresh().filter(
-                retry_ms__range=(now_ms + 1, now_ms + PATIENCE_MS)
-            )
-            due_ms = (
-                waiting.exclude(pk__in=done).order_by("retry_ms").values_list("retry_ms", flat=True).first()
-            )
+            due_ms = drain.next_due(after_ms=now_ms, within_ms=PATIENCE_MS, done=done)
             if due_ms is None:
                 return
             self.sleep((due_ms - now_ms) / 1000)

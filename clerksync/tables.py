@@ -39,6 +39,8 @@ _DELETED = ("deleted_at", "deleted_by")
 #: PostgreSQL takes so many rows and more by COPY; below, the temporary table costs more than it saves.
 COPY_FROM = 20
 _PAGE = "clerksync_page"
+#: SQLite takes 32,766 parameters.
+READ_AT_ONCE = 10_000
 #: In the order of the attributes of ``Row``.
 _READ = ("clerk_id", "digest", *_STATE, *WATCHED)
 _WATCHED_FROM = len(_READ) - len(WATCHED)
@@ -71,6 +73,12 @@ class UserTable:
 
     def read(self, ids: Sequence[str], window: Window | None = None) -> dict[str, Row]:
         """The rows of these users and of all created in the window."""
+        found = self._read(ids[:READ_AT_ONCE], window)
+        for start in range(READ_AT_ONCE, len(ids), READ_AT_ONCE):
+            found |= self._read(ids[start : start + READ_AT_ONCE], None)
+        return found
+
+    def _read(self, ids: Sequence[str], window: Window | None) -> dict[str, Row]:
         where, params = self._where_ids(ids)
         if window is not None:
             bounds, values = self._where_window(window)
