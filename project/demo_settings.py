@@ -8,14 +8,15 @@ from __future__ import annotations
 from project.defaults import *  # noqa: F403  # settings are this module's names
 from project.defaults import BASE_DIR, logging_to_console, sqlite
 
+#: The demo runs with no settings but those that say so.
+DEMO = True
+
 DEBUG = True
 SECRET_KEY = "django-insecure-known-to-everyone-and-good-for-the-demo-alone"  # noqa: S105  # as it says
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
+ROOT_URLCONF = "project.demo_urls"
 DATABASES = {"default": sqlite(BASE_DIR / ".demo.sqlite3")}
 
 TIME_ZONE = "UTC"
 LOGGING = logging_to_console("WARNING")
-
-#: The domains of the demo's invented people count as real.
-CLERKSYNC_REAL_DOMAINS = ("harbour-works.io",)

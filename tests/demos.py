@@ -1,0 +1,47 @@
+"""Processes that run ``manage.py demo`` in a database of the test's own, on the loopback address alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from project.defaults import BASE_DIR
+
+#: Nobody listens there; only the documentation may name it (RFC 5737).
+NOWHERE = "http://192.0.2.1:9"
+
+
+def command(*options: str) -> list[str]:
+    """The command line; the options come before ours."""
+    settings = ["--settings", "tests.demo_settings"]
+    return [sys.executable, "-m", "tests.loopback", "manage.py", "demo", *options, *settings]
+
+
+def environment(database: Path) -> dict[str, str]:
+    """An environment that would lead the demo astray if it heeded it."""
+    proxies = {"HTTP_PROXY": NOWHERE, "http_proxy": NOWHERE, "ALL_PROXY": NOWHERE}
+    elsewhere = {"DATABASE_URL": "postgres://real/users", "CLERK_API_URL": NOWHERE}
+    ours = {"CLERKSYNC_TEST_DEMO": str(database), "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **proxies, **elsewhere, **ours}
+
+
+def run(database: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end."""
+    return subprocess.run(
+        command(*options),
+        cwd=BASE_DIR,
+        env=environment(database),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+
+
+def normalise(text: str) -> str:
+    """The text without what differs from run to run: ports and times."""
+    text = re.sub(r"(127\.0\.0\.1):\d+", r"\1:PORT", text)
+    return re.sub(r"\d+\.\d s, \d+ users per second", "TIME", text)
