@@ -86,8 +86,16 @@ def _decide_user(row: Row | None, observation: Observation) -> Decision:
     if observation.updated_ms > row.updated_ms or row.state == INCOMPLETE:
         return _replace(row, observation, _replaced(row))
     if observation.updated_ms < row.updated_ms:
-        return Decision(Outcome.LATE)
+        return _decide_older(row, observation)
     return _decide_same_version(row, observation)
+
+
+def _decide_older(row: Row, observation: Observation) -> Decision:
+    """An older version is late, unless a list that is clearly newer than the row shows it."""
+    listed = observation.source is Source.LIST
+    if listed and observation.observed_ms > max(row.observed_ms, row.doubt_ms) + SETTLE_MS:
+        return _doubt(row, Doubt.REGRESSED, observation.observed_ms)
+    return Decision(Outcome.LATE)
 
 
 def _decide_after_delete(row: Row, observation: Observation) -> Decision:
@@ -185,6 +193,11 @@ def _decide_absent(row: Row | None, observation: Observation) -> Decision:
     if row.state == DELETED:
         settles = later and row.doubt_reason
         return Decision(Outcome.UNCHANGED, _settle(row, observation.observed_ms) if settles else None)
+    if row.state == INCOMPLETE:
+        # Nobody knows how old it is: a replica may not know the user yet.
+        return _unsettled(
+            msgspec.structs.replace(row, doubt_reason=Doubt.ABSENT), Doubt.ABSENT, observation.observed_ms
+        )
     old_enough = (row.created_ms or 0) + MIN_AGE_MS <= observation.observed_ms
     if row.state == ACTIVE and later and old_enough:
         return _bury(_settle(row, observation.observed_ms), observation, by="absence")

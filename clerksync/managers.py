@@ -24,3 +24,7 @@ class ClerkUserQuerySet(models.QuerySet["ClerkUser"]):
     def needs_refresh(self) -> Self:
         """Users in doubt, to be read again from Clerk."""
         return self.exclude(doubt_reason="")
+
+    def in_doubt(self) -> Self:
+        """The same without ids that nobody knows: neither we more than the id, nor Clerk anything."""
+        return self.needs_refresh().exclude(state="incomplete", doubt_reason="not in Clerk's list")

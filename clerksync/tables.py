@@ -47,7 +47,10 @@ _WATCHED_FROM = len(_READ) - len(WATCHED)
 
 
 class Window(NamedTuple):
-    """Users created from ``start_ms`` on and before ``end_ms``; None is open."""
+    """Users created from ``start_ms`` on and before ``end_ms``; None is open.
+
+    Users of whom nobody knows when they were created are in the window without an end.
+    """
 
     start_ms: int | None
     end_ms: int | None
@@ -192,7 +195,8 @@ class UserTable:
         column = self._quote("created_ms")
         bounds = {f"{column} >= %s": window.start_ms, f"{column} < %s": window.end_ms}
         given = {text: value for text, value in bounds.items() if value is not None}
-        return " AND ".join(given) or f"{column} IS NOT NULL", list(given.values())
+        within = " AND ".join(given) or f"{column} IS NOT NULL"
+        return within if window.end_ms is not None else f"{within} OR {column} IS NULL", list(given.values())
 
     def _quote(self, name: str) -> str:
         return self.connection.ops.quote_name(name)

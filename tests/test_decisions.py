@@ -59,6 +59,13 @@ def test_version__smaller_is_late() -> None:
     assert last(seen(2, 2), seen(1, 5)) == Decision(Outcome.LATE)
 
 
+def test_version__an_older_one_in_a_newer_list_is_a_doubt() -> None:
+    """Clerk's list, read clearly after the row, shows less than we have: one of both is wrong."""
+    assert last(seen(9, 9), seen(1, 5_009, source=Source.LIST)) == Decision(Outcome.LATE)
+    row = row_after(seen(9, 9), seen(1, 5_010, source=Source.LIST))
+    assert (name(row), row.doubt_reason) == ("Ada", Doubt.REGRESSED)
+
+
 def test_same_version__same_content_writes_nothing() -> None:
     """Equal version, equal digest: nothing to write, however late the snapshot."""
     assert last(seen(1, 1), seen(1, 9, source=Source.LIST)) == Decision(Outcome.UNCHANGED)
