@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.cookiejar
 import io
+import os
 import re
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from django.core.management.base import CommandError, OutputWrapper
 from django.utils import timezone
 
+from clerksync.conf import settings
 from clerksync.models import ClerkUser, SyncRun
 from clerksync.testing import FakeClerk
 from project import demo_story
@@ -56,9 +58,10 @@ def test_prepare__drops_what_was_there(clerk_server: FakeClerk) -> None:
     """The demo can be run again: it starts from the same table each time."""
     now = timezone.now()
     ClerkUser.objects.create(clerk_id="user_before", first_seen=now, last_written=now)
+    SyncRun.objects.create(kind=SyncRun.Kind.FULL, started_at=now, progressed_at=now)
     prepare(clerk_server)
     assert not ClerkUser.objects.filter(pk="user_before").exists()
-    assert not SyncRun.objects.exists()
+    assert not SyncRun.objects.filter(kind=SyncRun.Kind.FULL).exists()
 
 
 @pytest.mark.django_db
@@ -142,6 +145,36 @@ def test_demo__reset(tmp_path: Path) -> None:
     database.write_text("no database at all, and long enough to be told from an empty one")
     assert demos.run(database).returncode == 1
     assert demos.run(database, "--reset").returncode == 0
+
+
+def test_demo__next_steps(tmp_path: Path, clerk_server: FakeClerk) -> None:
+    """What the demo advises works: a copy of the example with a key in it, and the commands after that."""
+    clerk_server.create_users(3)
+    changes = {
+        "CLERK_SECRET_KEY": clerk_server.secret_key,
+        "CLERK_API_URL": settings.CLERK_API_URL,
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'users.sqlite3'}",
+    }
+    text = (BASE_DIR / ".env.example").read_text(encoding="utf-8")
+    for name, value in changes.items():
+        text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
+    (tmp_path / "env").write_text(text, encoding="utf-8")
+    advice = re.findall(r"^  python manage.py (.+)$", demos.run(tmp_path / "demo.sqlite3").stdout, re.M)
+    assert advice[0] == "demo --serve"
+    for line in advice[1:]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *line.split()],
+            cwd=BASE_DIR,
+            env={
+                **os.environ,
+                "DJANGO_SETTINGS_MODULE": "project.settings",
+                "ENV_FILE": str(tmp_path / "env"),
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert "3 users" in done.stdout
 
 
 def test_demo__no_other_settings() -> None:

@@ -1,0 +1,239 @@
+"""The README: what it shows is run, and what it lists is what there is."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import io
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from argparse import SUPPRESS
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from clerksync import exceptions
+from clerksync.audit import Finding, FindingKind, Summary
+from clerksync.breaker import default_limit
+from clerksync.conf import Settings, settings
+from clerksync.testing import FakeClerk, every_shape
+from project.defaults import BASE_DIR
+from tests import demos
+
+README = (BASE_DIR / "README.md").read_text(encoding="utf-8")
+COMMANDS = ("sync_clerk_users", "audit_clerk_users")
+
+_VENV = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python"
+#: They install something, so no test runs them; the CI script does the same and is the test of it.
+INSTALLING = [
+    f"{_VENV} manage.py demo",
+    f"{_VENV} -m tests",
+    "uv run --extra dev manage.py demo",
+    "uv run --extra dev python -m tests",
+]
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks in this language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def lines() -> list[str]:
+    """All command lines."""
+    return [line for block in blocks("shell") for line in block.splitlines()]
+
+
+def section(title: str) -> str:
+    """The text under a heading, up to the next one."""
+    _, found, text = README.partition(f"# {title}\n")
+    assert found, f"the README has no section {title!r}"
+    return re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str, *, heading: str) -> list[list[str]]:
+    """The cells of the table with this first heading."""
+    table = text.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+
+
+def names(text: str, *, heading: str) -> list[str]:
+    """What stands as code in the first column of a table."""
+    return [name for first, *_ in rows(text, heading=heading) for name in re.findall(r"`([^`]+)`", first)]
+
+
+def command(name: str) -> BaseCommand:
+    """A management command."""
+    found: BaseCommand = import_module(f"clerksync.management.commands.{name}").Command()
+    return found
+
+
+def test_languages__known() -> None:
+    """No command hides in a block that the tests below do not read."""
+    assert set(re.findall(r"^```(\w*)", README, re.MULTILINE)) == {"", "shell", "text", "python"}
+
+
+def test_installing__two_commands() -> None:
+    """The commands that install are the known ones, and the CI script runs what they are made of."""
+    assert [line for line in lines() if not line.startswith("python manage.py ")] == INSTALLING
+    script = (BASE_DIR / ".ci" / "run").read_text()
+    assert all(part in script for part in ("-m venv", "-e '.[dev]'", "-m tests"))
+
+
+def test_demo__output(tmp_path: Path) -> None:
+    """The demo prints what the README shows."""
+    done = demos.run(tmp_path / "demo.sqlite3")
+    assert demos.normalise(done.stdout) == demos.normalise(blocks("text")[0])
+
+
+@pytest.fixture
+def new_project(tmp_path: Path) -> Path:
+    """A project as Django starts it, with the README's lines at the end of its settings."""
+    start = [sys.executable, "-m", "django", "startproject", "harbour", str(tmp_path)]
+    subprocess.run(start, check=True)
+    with (tmp_path / "harbour" / "settings.py").open("a") as file:
+        file.write(blocks("python")[0])
+    return tmp_path
+
+
+def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of a project against the fake Clerk, and against nothing else."""
+    keys = {
+        "CLERK_SECRET_KEY": settings.CLERK_SECRET_KEY,
+        "CLERK_PUBLISHABLE_KEY": settings.CLERK_PUBLISHABLE_KEY,
+        "CLERK_API_URL": settings.CLERK_API_URL,
+        "DJANGO_SETTINGS_MODULE": "harbour.settings",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "tests.loopback", str(project / "manage.py"), *arguments],
+        cwd=BASE_DIR,
+        env={**os.environ, **keys, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+        timeout=60,
+    )
+
+
+def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk) -> None:
+    """Every other command line works in a project that is set up as the README says, in its order."""
+    every_shape(clerk_server)
+    for line in lines():
+        if line not in INSTALLING:
+            done = manage(new_project, *shlex.split(line)[2:])
+            assert (line, done.returncode, done.stderr) == (line, 0, "")
+    assert "Clean: 54 users" in manage(new_project, "audit_clerk_users").stdout
+    done = manage(new_project, "shell", "--command", blocks("python")[1])
+    assert done.returncode == 0
+    assert done.stdout.count("\nuser_") + done.stdout.startswith("user_") == 10
+
+
+def test_commands__checked_settings(new_project: Path, clerk_server: FakeClerk) -> None:
+    """The system checks find nothing to say about the README's settings, even in a strict mood."""
+    done = manage(new_project, "check", "--fail-level", "WARNING")
+    assert "no issues" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options__all_named(name: str) -> None:
+    """The table of a command names its options, all of them and no others."""
+    ours, base = (
+        {option for action in parser._actions if action.help != SUPPRESS for option in action.option_strings}
+        for parser in (one.create_parser("manage.py", "") for one in (command(name), BaseCommand()))
+    )
+    listed = [option.split()[0] for option in names(section(f"`{name}`"), heading="Option")]
+    assert sorted(listed) == sorted(ours - base)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options__formats(name: str) -> None:
+    """All formats are named, and which one is the default."""
+    text = section(f"`{name}`")
+    for action in command(name).create_parser("manage.py", "")._actions:
+        if "--format" in action.option_strings:
+            first, *others = action.choices or ()
+            assert f"`{first}` (the default)" in text
+            assert all(f"`{choice}`" in text for choice in others)
+
+
+def statuses(name: str) -> set[int]:
+    """The statuses that the README gives a command."""
+    table = rows(section("Exit statuses"), heading="Status")
+    return {int(status.strip("`")) for status, *meanings in table if meanings[COMMANDS.index(name)] != "-"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_statuses__as_in_the_help(name: str) -> None:
+    """The README and the command's own help know the same statuses."""
+    told = re.findall(r"\b(\d+) [\w ]", command(name).help.partition("Exit status: ")[2])
+    assert statuses(name) == {int(status) for status in told}
+
+
+def test_statuses__of_every_error() -> None:
+    """Every error that there is ends a sync with a status of the table."""
+    errors = [error for error in vars(exceptions).values() if hasattr(error, "exit_status")]
+    assert statuses("sync_clerk_users") == {0, 2, *(error.exit_status for error in errors)}
+
+
+@pytest.mark.django_db
+def test_json__of_a_sync(clerk_server: FakeClerk) -> None:
+    """The keys of a sync's JSON are the documented ones."""
+    clerk_server.create_user()
+    out = io.StringIO()
+    call_command("sync_clerk_users", "--format", "json", "--no-progress", stdout=out)
+    text = section("JSON of `sync_clerk_users --format json`")
+    assert sorted(names(text, heading="Key")) == sorted(json.loads(out.getvalue()))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", COMMANDS)
+def test_json__wrong_key(name: str, clerk_server: FakeClerk) -> None:
+    """A key that Clerk does not accept ends with 2: a sync tells no object, an audit an incomplete one."""
+    clerk_server.secret_key = "sk_test_another"
+    out = io.StringIO()
+    with pytest.raises(CommandError) as caught:
+        call_command(name, "--format", "json", stdout=out)
+    assert caught.value.returncode == 2
+    told = json.loads(out.getvalue() or "null")
+    assert told is None if name == "sync_clerk_users" else told["summary"]["complete"] is False
+
+
+def test_json__of_an_audit() -> None:
+    """The keys of an audit's JSON and the kinds of findings are the documented ones."""
+    text = section("JSON of `audit_clerk_users --format json`")
+    for heading, kind in (("Key of a finding", Finding), ("Key of the summary", Summary)):
+        assert names(text, heading=heading) == [field.name for field in dataclasses.fields(kind)]
+    kinds = names(section("`audit_clerk_users`"), heading="Kind of finding")
+    assert kinds == [kind.value for kind in FindingKind]
+
+
+def test_settings__named_with_defaults() -> None:
+    """The table has every setting with its default."""
+    listed = rows(section("Settings"), heading="Setting")
+    told = [(name.strip("`"), ast.literal_eval(default.strip("`"))) for name, default, _ in listed]
+    assert told == [(setting.name, setting.default) for setting in Settings.declared()]
+
+
+def test_versions__as_declared() -> None:
+    """The supported versions are those that the package declares."""
+    told = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]["classifiers"]
+    for name, prefix in (
+        ("Python", "Programming Language :: Python :: "),
+        ("Django", "Framework :: Django :: "),
+    ):
+        declared = [found[1] for line in told if (found := re.fullmatch(rf"{prefix}(\d+\.\d+)", line))]
+        assert f"| {name} | {', '.join(declared)} |" in README
+
+
+def test_limit__of_deletes() -> None:
+    """The breaker's limit is the one that is promised."""
+    promised = re.findall(r"([\d,]+)(?: in a\s+table)? of ([\d,]+)", section("2. What it does and does not"))
+    pairs = [tuple(int(number.replace(",", "")) for number in pair) for pair in promised]
+    assert pairs == [(default_limit(active), active) for active in (10, 100, 1000, 10_000)]
