@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from django.db import router, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
@@ -82,8 +83,10 @@ def acquire(kind: Kind) -> Lease:
         Q(**{f"{expires}__isnull": True}) | Q(**{f"{expires}__lt": Now()}), pk=1
     )
     fence = f"{kind}_fence"
-    taken = free.update(**{f"{kind}_holder": holder, fence: F(fence) + 1, expires: _expiry()})
-    state = MirrorState.objects.get(pk=1)
+    # In one transaction, so that the fence that is read is the one that was set.
+    with transaction.atomic(using=router.db_for_write(MirrorState)):
+        taken = free.update(**{f"{kind}_holder": holder, fence: F(fence) + 1, expires: _expiry()})
+        state = MirrorState.objects.get(pk=1)
     if not taken:
         raise LeaseHeld(_held(state, kind))
     return Lease(kind=kind, holder=holder, fence=getattr(state, fence))
@@ -91,6 +94,8 @@ def acquire(kind: Kind) -> Lease:
 
 def _held(state: MirrorState, kind: Kind) -> str:
     until: datetime | None = getattr(state, f"{kind}_expires_at")
+    if until is None:
+        return f"a {kind} sync was at work and has just ended; run the command again"
     return (
         f"a {kind} sync is at work: {getattr(state, f'{kind}_holder')}. If that process is dead, its lease "
         f"expires at {until:%H:%M:%S %Z}; run the command again then"
