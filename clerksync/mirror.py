@@ -131,9 +131,8 @@ class _Batch:
         """The decisions for these users; notes all changes, returns those that need a write."""
         wanted = sorted(ids)
         known = self.table.read(wanted) if rows is None else rows
-        if self.compare_all:
-            known = {**known, **self._with_tampering(wanted, known)}
-        decisions = {clerk_id: fold(known.get(clerk_id), self.by_id[clerk_id]) for clerk_id in wanted}
+        judged = {**known, **self._with_tampering(wanted, known)} if self.compare_all else known
+        decisions = {clerk_id: fold(judged.get(clerk_id), self.by_id[clerk_id]) for clerk_id in wanted}
         diffs = self._diffs(decisions) if self.with_fields else {}
         for clerk_id, decision in decisions.items():
             self.changes[clerk_id] = _change(known.get(clerk_id), decision, diffs.get(clerk_id, {}))
