@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -23,6 +24,9 @@ MAX_DEPTH = 100
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Stored and kept fresh, but a difference in these alone is no change.
 VOLATILE = frozenset({"updated_at", "last_sign_in_at", "last_active_at", "locked"})
+
+#: Numbers with an exponent, and minus nought.
+_ODD_NUMBER = re.compile(r"(?:^|[:,\[])(?:-0\.0|-?[\d.]+[eE])")
 
 Identification = TypeVar("Identification", Email, Phone)
 
@@ -127,11 +131,29 @@ def digest(user: User, fields: UserFields) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces."""
+    """JSON with sorted keys and no spaces, and with numbers that both databases give back as they are."""
+    text = _sorted_json(value)
+    return _sorted_json(_with_whole_numbers(value)) if _ODD_NUMBER.search(text) else text
+
+
+def _sorted_json(value: Any) -> str:
     try:
         return msgspec.json.encode(value, order="sorted").decode()
     except OverflowError:  # integers of more than 64 bits
         return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _with_whole_numbers(value: Any) -> Any:
+    """Large floats as the integers that they are: PostgreSQL's jsonb would give back others."""
+    match value:
+        case float() if value.is_integer() and (abs(value) >= 1e15 or value == 0):
+            return int(value)
+        case list():
+            return [_with_whole_numbers(item) for item in value]
+        case dict():
+            return {key: _with_whole_numbers(item) for key, item in value.items()}
+        case _:
+            return value
 
 
 def _primary(
