@@ -7,8 +7,8 @@ answer counts only if it holds the control and nobody who was not asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Container, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import msgspec
@@ -17,11 +17,12 @@ from django.db import transaction
 from clerksync import mirror
 from clerksync.breaker import check_deletes
 from clerksync.client import ClerkClient
-from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound
+from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound, PayloadError
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
-from clerksync.records import ACTIVE, Row
+from clerksync.records import ACTIVE, Outcome, Row
+from clerksync.salvage import escape_text
 
 #: One less than Clerk takes in a filter: the last place is the control's.
 BATCH = 99
@@ -46,6 +47,7 @@ class Drain:
         dry_run: Write nothing.
         before_write: Called first in each write's transaction: renews the lease.
         provenance: The id of the run.
+        witnesses: Users whom Clerk has shown just now; controls that the table may not hold.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Drain:
         dry_run: bool = False,
         before_write: Callable[[], None] | None = None,
         provenance: str = "",
+        witnesses: Sequence[str] = (),
     ) -> None:
         self.client = client
         self.parser = parser
@@ -66,6 +69,7 @@ class Drain:
         self.dry_run = dry_run
         self.before_write = before_write
         self.provenance = provenance
+        self.witnesses = witnesses
         self._controls: list[str] = []
 
     def due(self, *, now_ms: int, batch: int = 10_000) -> list[str]:
@@ -92,7 +96,7 @@ class Drain:
             DeletesRefused: More users are gone than may be deleted; nobody was buried.
         """
         self._controls = self._find_controls(set(ids))
-        changes = self._apply([self._unaskable(clerk_id) for clerk_id in ids if not _is_askable(clerk_id)])
+        changes = self._skip([clerk_id for clerk_id in ids if not _is_askable(clerk_id)])
         ids = [clerk_id for clerk_id in ids if _is_askable(clerk_id)]
         missing: dict[str, int] = {}
         for start in range(0, len(ids), BATCH):
@@ -104,6 +108,8 @@ class Drain:
                 (clerk_id for clerk_id in asked if clerk_id not in found), answer.observed_ms
             )
             changes |= self._apply([_later_than(rows, observation) for observation in answer.found])
+            # Where there was no control, those who came are as good.
+            self._controls = self._controls or sorted(found)[:MAX_CONTROLS]
         return changes | (self._judge_missing(missing) if self.judge_missing else {})
 
     def _judge_missing(self, missing: dict[str, int]) -> dict[str, Change]:
@@ -148,21 +154,32 @@ class Drain:
                 observed_ms=observed_ms,
                 provenance=self.provenance,
             )
-        observation = self.parser.parse_user(
-            page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
-        )
+        try:
+            observation = self.parser.parse_user(
+                page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
+            )
+        except PayloadError as error:
+            return self._unreadable(clerk_id, error.reason)
         if observation.clerk_id != clerk_id:
             raise FilterIgnored(f"Clerk was asked for {clerk_id} and answered {observation.clerk_id}")
         return observation
 
-    def _unaskable(self, clerk_id: str) -> Observation:
-        now_ms = self.client.now_ms()
+    def _skip(self, ids: Sequence[str]) -> dict[str, Change]:
+        """Users whom Clerk cannot be asked for stay in doubt; an id that no row has is nobody's."""
+        known = mirror.read(clerk_id for clerk_id in ids if escape_text(clerk_id) == clerk_id)
+        unknown = dict.fromkeys(ids, Change(Outcome.UNCHANGED))
+        return unknown | self._apply(
+            [self._unreadable(clerk_id, "not an id of Clerk's") for clerk_id in known]
+        )
+
+    def _unreadable(self, clerk_id: str, reason: str) -> Observation:
         return Observation(
             clerk_id=clerk_id,
             source=Source.GET,
             full=False,
-            observed_ms=now_ms,
-            problems=("not an id of Clerk's",),
+            observed_ms=self.client.now_ms(),
+            problems=(reason,),
+            provenance=self.provenance,
         )
 
     def _ask(self, asked: Sequence[str]) -> _Answer:
@@ -174,7 +191,7 @@ class Drain:
                 wanted = set(asked)
                 return answer._replace(found=[seen for seen in answer.found if seen.clerk_id in wanted])
             self._drop_control(control)
-            if not self._controls:
+            if not self._controls and self.max_deletes is None:
                 raise FilterIgnored(
                     "Clerk's list lacks users who were there a moment ago; nobody was deleted. "
                     "Check the secret key, and try again later"
@@ -201,14 +218,11 @@ class Drain:
         return _Answer([observation for observation in found if observation.clerk_id], observed_ms)
 
     def _find_controls(self, ids: set[str]) -> list[str]:
-        """A few users who should be there: the newest ones without a doubt."""
+        """A few users who should be there: witnesses, or the newest ones without a doubt."""
         trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms")
         newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)
-        return list(islice(self._not_in(newest, ids), MAX_CONTROLS))
-
-    @staticmethod
-    def _not_in(candidates: Iterator[str], ids: set[str]) -> Iterator[str]:
-        return (clerk_id for clerk_id in candidates if clerk_id not in ids)
+        others = (clerk_id for clerk_id in chain(self.witnesses, newest) if clerk_id not in ids)
+        return list(islice(others, MAX_CONTROLS))
 
     def _apply(self, observations: list[Observation]) -> dict[str, Change]:
         if not observations:
@@ -223,7 +237,7 @@ class Drain:
 
 def _is_askable(clerk_id: str) -> bool:
     """Whether an id has only the characters that Clerk's ids have."""
-    return clerk_id.isascii() and clerk_id.replace("_", "").isalnum()
+    return clerk_id.isascii() and clerk_id.replace("_", "").isalnum() and clerk_id != "count"
 
 
 def _later_than(rows: dict[str, Row], observation: Observation) -> Observation:

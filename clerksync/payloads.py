@@ -81,7 +81,8 @@ class Parser:
         self.exclude = frozenset(exclude)
         self.store_payload = store_payload
         shape = ",".join(sorted(self.exclude)) + f";{store_payload}"
-        self._prefix = f"{DIGEST_VERSION}.{hashlib.blake2b(shape.encode(), digest_size=3).hexdigest()}:"
+        #: Says under which of our versions and settings a row was stored.
+        self.shape = f"{DIGEST_VERSION}.{hashlib.blake2b(shape.encode(), digest_size=3).hexdigest()}"
 
     @classmethod
     def from_settings(cls) -> Self:
@@ -160,7 +161,7 @@ class Parser:
             updated_ms=updated_ms,
             observed_ms=updated_ms if observed_ms is None else observed_ms,
             created_ms=fields.created_at,
-            digest=self._prefix + digest(user, fields),
+            digest=f"{self.shape}:{digest(user, fields)}",
             fields=fields,
             payload=payload if self.store_payload else None,
             problems=problems + dropped,

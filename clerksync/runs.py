@@ -18,7 +18,7 @@ from clerksync.tally import Report, Tally
 RESUME_WITHIN = timedelta(hours=24)
 
 
-def open_run(instance: Instance, *, options: dict[str, bool], restart: bool) -> tuple[SyncRun, bool]:
+def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> tuple[SyncRun, bool]:
     """The run to go on with, or a new one.
 
     Args:
@@ -94,13 +94,15 @@ def read_checkpoint(run: SyncRun) -> Checkpoint:
     return msgspec.convert(run.checkpoint, Checkpoint)
 
 
-def _is_resumable(run: SyncRun, instance: Instance, options: dict[str, bool], now: datetime) -> bool:
+def _is_resumable(run: SyncRun, instance: Instance, options: dict[str, Any], now: datetime) -> bool:
+    # Once the walk is done the doubts are in the table: a new walk loses nothing, and reads what is new.
     return (
         run.state in (SyncRun.State.RUNNING, SyncRun.State.INTERRUPTED)
         and bool(run.checkpoint.get("cursor"))
+        and not run.checkpoint.get("done")
         and run.instance_id == instance.id
         and run.options == options
-        and run.progressed_at > now - RESUME_WITHIN
+        and run.started_at > now - RESUME_WITHIN
     )
 
 

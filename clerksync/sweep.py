@@ -28,7 +28,7 @@ KEPT_CURSORS = 4
 
 
 class Checkpoint(msgspec.Struct):
-    """How far a sweep has come: everything below is committed."""
+    """How far a sweep has come: everything below is committed; ``done`` at the end of the list."""
 
     seen: int = 0
     cursor: str | None = None
@@ -36,13 +36,20 @@ class Checkpoint(msgspec.Struct):
     cursors: list[str] = []
     border: list[str] = []
     started_ms: int | None = None
+    done: bool = False
+
+    def move_to(self, later: Checkpoint) -> None:
+        """Become the later one, whose page is committed."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(later, name))
 
 
 @dataclass(frozen=True, slots=True)
 class SweptPage:
     """What one page did; ``missing`` are users of the table that Clerk's list should show.
 
-    ``shown`` are Clerk's users and ``rows`` those of the table, as they were before.
+    ``shown`` are Clerk's users and ``rows`` those of the table, as they were before;
+    ``checkpoint`` says where a sweep goes on once the page is committed.
     """
 
     shown: Sequence[Observation]
@@ -50,6 +57,7 @@ class SweptPage:
     changes: Mapping[str, Change]
     skipped: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...] = ()
+    checkpoint: Checkpoint | None = None
 
 
 class Sweep:
@@ -58,9 +66,9 @@ class Sweep:
     Args:
         client: Clerk.
         parser: Under which settings users are read.
-        checkpoint: Where to begin; moves on with each page.
+        checkpoint: Where to begin; moves on once a page is committed, never before.
         before_write: Called first in each page's transaction: renews the lease.
-        after_write: Called last in it, with what the page did: keeps the checkpoint.
+        after_write: Called last in it, with what the page did: keeps the page's checkpoint.
         mark_missing: Put users in doubt whom Clerk's list lacks.
         compare_all: Compare every column.
         dry_run: Write nothing.
@@ -103,7 +111,8 @@ class Sweep:
         with closing(walk):  # its thread reads ahead
             for walked in walk:
                 if walked.is_last and checkpoint.seen == 0:
-                    return  # an empty list proves nothing
+                    checkpoint.move_to(self._advanced(walked))
+                    return  # an empty list proves nothing about those in the table
                 yield self._commit(walked)
 
     def _decode(self, page: Page) -> list[Observation]:
@@ -115,8 +124,8 @@ class Sweep:
         with nullcontext() if self.dry_run else transaction.atomic(using=mirror.database()):
             self.before_write()
             page = self._apply(walked)
-            self._advance(walked)
             self.after_write(page)
+        self.checkpoint.move_to(page.checkpoint or self.checkpoint)
         return page
 
     def _apply(self, walked: Walked[Observation]) -> SweptPage:
@@ -134,15 +143,22 @@ class Sweep:
             with_fields=self.dry_run,
             dry_run=self.dry_run,
         )
-        skipped = {
-            observation.clerk_id or "?": observation.problems
-            for observation in walked.items
-            if not observation.full
-        }
-        return SweptPage(walked.items, rows, changes, skipped, tuple(missing))
+        skipped = self._skipped(walked)
+        return SweptPage(walked.items, rows, changes, skipped, tuple(missing), self._advanced(walked))
 
-    def _window(self, walked: Walked[Observation]) -> Window:
-        """The range that this page proves."""
+    def _skipped(self, walked: Walked[Observation]) -> dict[str, tuple[str, ...]]:
+        """Who could not be read; a user without an id is named by the place in the list."""
+        place = f"after {self.checkpoint.cursor}" if self.checkpoint.cursor else "of the list"
+        return {
+            item.clerk_id or f"no id, {number}. {place}": item.problems
+            for number, item in enumerate(walked.items, start=1)
+            if not item.full
+        }
+
+    def _window(self, walked: Walked[Observation]) -> Window | None:
+        """The range that this page proves; none while nobody has a time."""
+        if not walked.is_last and walked.cursor_ms is None:
+            return None
         return Window(self.checkpoint.cursor_ms, None if walked.is_last else walked.cursor_ms)
 
     def _missed(self, clerk_id: str, walked: Walked[Observation]) -> Observation:
@@ -154,14 +170,20 @@ class Sweep:
             provenance=self.provenance,
         )
 
-    def _advance(self, walked: Walked[Observation]) -> None:
-        checkpoint = self.checkpoint
-        same_border = walked.cursor_ms == checkpoint.cursor_ms
+    def _advanced(self, walked: Walked[Observation]) -> Checkpoint:
+        """The checkpoint after this page."""
+        before = self.checkpoint
+        same_border = walked.cursor_ms == before.cursor_ms
         at_border = [item.clerk_id for item in walked.items if item.created_ms in (walked.cursor_ms, None)]
-        checkpoint.border = [*(checkpoint.border if same_border else ()), *filter(None, at_border)]
-        checkpoint.seen += len(walked.items)
-        ids = [item.clerk_id for item in walked.items if item.clerk_id]
-        checkpoint.cursors = [*checkpoint.cursors, *ids][-KEPT_CURSORS:]
-        checkpoint.cursor, checkpoint.cursor_ms = walked.cursor, walked.cursor_ms
-        if checkpoint.started_ms is None:
-            checkpoint.started_ms = walked.observed_ms
+        ids = dict.fromkeys(item.clerk_id for item in walked.items if item.clerk_id)
+        nameless = sum(not item.clerk_id for item in walked.items)
+        return Checkpoint(
+            seen=before.seen + len(ids) + nameless,
+            cursor=walked.cursor,
+            cursor_ms=walked.cursor_ms,
+            cursors=[*before.cursors, *ids][-KEPT_CURSORS:],
+            border=[*(before.border if same_border else ()), *filter(None, at_border)],
+            # Only the first page tells when the walk began.
+            started_ms=walked.observed_ms if before.seen == 0 else before.started_ms,
+            done=walked.is_last,
+        )

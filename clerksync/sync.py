@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.db import connections, transaction
 
-from clerksync import instances, leases, runs, signals
+from clerksync import instances, leases, mirror, runs, signals
 from clerksync.client import ClerkClient, Instance
 from clerksync.drain import Drain
 from clerksync.exceptions import (
@@ -22,10 +23,13 @@ from clerksync.exceptions import (
     SyncInterrupted,
 )
 from clerksync.leases import Lease
+from clerksync.mirror import Change
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
 from clerksync.placeholders import PlaceholderRules
+from clerksync.records import Outcome
+from clerksync.salvage import escape_text
 from clerksync.sweep import Checkpoint, Sweep, SweptPage
 from clerksync.tally import Report, Tally
 
@@ -79,8 +83,8 @@ def full_sync(
     if options.dry_run:
         return _FullSync(client, options, instance, None, None, on_page, stop, sleep).report()
     with leases.hold("full") as lease:
-        kept = {"deletes": options.deletes, "compare_all": options.compare_all}
-        run, resumed = runs.open_run(instance, options=kept, restart=options.restart)
+        with _under(lease):
+            run, resumed = runs.open_run(instance, options=_kept(options), restart=options.restart)
         sync = _FullSync(client, options, instance, lease, run, on_page, stop, sleep)
         report = sync.report()
         report.resumed = resumed
@@ -114,20 +118,38 @@ def sync_users(
         changes = drain.settle(list(dict.fromkeys(ids)))
         tally.add(changes)
         tally.counts["seen"] = len(changes)
-        if not dry_run:
-            unknown = sorted(set(ids) - _known(ids))
-            tally.skip(dict.fromkeys(unknown, ("neither in Clerk nor in the table",)))
+        unknown = [clerk_id for clerk_id, change in changes.items() if _is_unknown(change)]
+        tally.skip(dict.fromkeys(map(escape_text, unknown), ("neither in Clerk nor in the table",)))
+        known = changes.keys() - set(unknown)
+        report.in_doubt = ClerkUser.objects.needs_refresh().filter(pk__in=known).count()
         if on_page is not None:
             on_page(SweptPage((), {}, changes, {}), len(changes))
     _fill(report, tally, client, started)
-    report.in_doubt = ClerkUser.objects.needs_refresh().filter(pk__in=ids).count()
     if not dry_run:
         runs.record_users(report)
     return report
 
 
-def _known(ids: Sequence[str]) -> set[str]:
-    return set(ClerkUser.objects.filter(pk__in=ids).values_list("pk", flat=True))
+def _is_unknown(change: Change) -> bool:
+    """Whether there is such a user neither in Clerk nor in the table."""
+    return change.outcome is Outcome.UNCHANGED and not change.before
+
+
+def _kept(options: Options) -> dict[str, Any]:
+    """The options under which a run must have been begun to be resumed."""
+    return {
+        "deletes": options.deletes,
+        "compare_all": options.compare_all,
+        "shape": Parser.from_settings().shape,
+    }
+
+
+@contextmanager
+def _under(lease: Lease) -> Iterator[None]:
+    """Write something else than users, unless another sync has taken over."""
+    with transaction.atomic(using=mirror.database()):
+        lease.renew()
+        yield
 
 
 class _FullSync:
@@ -155,6 +177,8 @@ class _FullSync:
         self.parser = Parser.from_settings()
         self.checkpoint = runs.read_checkpoint(run) if run else Checkpoint()
         self.tally = Tally(PlaceholderRules.from_settings(), run.counts if run else None)
+        self.tally.skipped.update(run.skipped if run else {})
+        self._next_tally = self.tally
         self.missing: list[str] = []
 
     def report(self) -> Report:
@@ -174,9 +198,10 @@ class _FullSync:
         self.tally.counts["seen"] = self.checkpoint.seen
         _fill(report, self.tally, self.client, started)
         with _errors_into(report):
-            report.in_doubt = ClerkUser.objects.needs_refresh().count()
-            if self.run is not None:
-                runs.close_run(self.run, self.tally, self.checkpoint, report)
+            report.in_doubt = ClerkUser.objects.in_doubt().count()
+            if self.run is not None and self.lease is not None:
+                with _under(self.lease):
+                    runs.close_run(self.run, self.tally, self.checkpoint, report)
         return report
 
     def _sweep(self) -> None:
@@ -192,6 +217,7 @@ class _FullSync:
             provenance=self._provenance,
         )
         for page in sweep.pages():
+            self.tally = self._next_tally
             if self.on_page is not None:
                 self.on_page(page, self.checkpoint.seen)
             if self.stop is not None and self.stop.is_set():
@@ -230,6 +256,8 @@ class _FullSync:
             dry_run=self.options.dry_run,
             before_write=self._renew,
             provenance=self._provenance,
+            # Those of a dry run are not in the table.
+            witnesses=self.checkpoint.cursors if self.options.dry_run else (),
         )
         if self.options.dry_run:
             due = drain.due(now_ms=self.client.now_ms())
@@ -266,22 +294,21 @@ class _FullSync:
             self.lease.renew()
 
     def _save(self, page: SweptPage) -> None:
-        """Count the page and keep the checkpoint, in the page's transaction."""
+        """Count the page and keep its checkpoint, in its transaction; the counts are ours once it is committed."""
         missing = set(page.missing)
-        self.tally.add(
-            {clerk_id: change for clerk_id, change in page.changes.items() if clerk_id not in missing}
-        )
-        self.tally.skip(page.skipped)
-        self.tally.counts["missing"] += len(missing)
+        tally = self._next_tally = self.tally.copy()
+        tally.add({clerk_id: change for clerk_id, change in page.changes.items() if clerk_id not in missing})
+        tally.skip(page.skipped)
+        tally.counts["missing"] += len(missing)
         if self.options.dry_run and self.options.deletes:
             self.missing += page.missing
-        if self.run is not None:
-            runs.save_run(self.run, self.tally, self.checkpoint)
+        if self.run is not None and page.checkpoint is not None:
+            runs.save_run(self.run, tally, page.checkpoint)
 
     def _update_state(self, **values: Any) -> None:
         if self.lease is not None:
-            self.lease.renew()
-            MirrorState.objects.filter(pk=1).update(**values)
+            with _under(self.lease):
+                MirrorState.objects.filter(pk=1).update(**values)
 
     @property
     def _provenance(self) -> str:
@@ -296,9 +323,13 @@ def _errors_into(report: Report) -> Iterator[None]:
     except ClerkSyncError as error:
         report.error = report.error or error
     except DatabaseError as error:
-        failed = SyncError(f"the database failed: {error}; run the same command again to go on")
+        # The first line alone: those after it quote the row, and so a person.
+        why = str(error).partition("\n")[0]
+        failed = SyncError(f"the database failed: {why}; run the same command again to go on")
         failed.__cause__ = error
         report.error = report.error or failed
+        # A broken connection would fail the books as well, and keep the lease.
+        connections[mirror.database()].close_if_unusable_or_obsolete()
 
 
 def _fill(report: Report, tally: Tally, client: ClerkClient, started: float) -> None:

@@ -24,6 +24,12 @@ class Tally:
         self.counts: Counter[str] = Counter(counts)
         self.skipped: dict[str, str] = {}
 
+    def copy(self) -> Tally:
+        """Counts that go on by themselves."""
+        copied = Tally(self.rules, self.counts)
+        copied.skipped = dict(self.skipped)
+        return copied
+
     def add(self, changes: Mapping[str, Change]) -> None:
         """Count what happened to these users."""
         self.counts.update(change.outcome.value for change in changes.values())
