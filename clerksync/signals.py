@@ -1,4 +1,4 @@
-"""Signals, sent after the commit, once for each batch and never once for each user."""
+"""Signals; those about users are sent after the commit, once for each batch and never once for each user."""
 
 from __future__ import annotations
 
@@ -19,3 +19,7 @@ user_deleted = Signal()
 #: A sync that ended without doing its work.
 #: Provides args: run (SyncRun), error (ClerkSyncError).
 sync_failed = Signal()
+
+#: A request that is about to go to Clerk; what a receiver raises keeps it back and reaches the caller.
+#: Provides args: url (str, of the API, without the path of the request).
+pre_request = Signal()

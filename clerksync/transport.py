@@ -15,7 +15,7 @@ import requests
 import urllib3
 from django.core.exceptions import ImproperlyConfigured
 
-from clerksync import __version__, answers
+from clerksync import __version__, answers, signals
 from clerksync.answers import Answer
 from clerksync.exceptions import ClerkUnavailable, InvalidResponse
 from clerksync.throttle import Patience, Throttle, backoff
@@ -76,6 +76,7 @@ class Transport:
 
     def get(self, path: str, params: Params = (), *, stop: threading.Event | None = None) -> Answer:
         """Ask until there is an answer that another try would not change, or the deadline comes."""
+        signals.pre_request.send(Transport, url=self._api_url)
         # A loop, not tenacity: the wait after a 429 is exact and shared, the others are jittered,
         # and a deadline and ``stop`` cut all of them short; each would be a callback there.
         request = f"GET /v1{path}"
