@@ -20,14 +20,18 @@ from __future__ import annotations
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.clock import Clock, RealClock, VirtualClock
 from clerksync.testing.faults import Fault
+from clerksync.testing.guard import RealClerkCalled
+from clerksync.testing.mixin import ClerkTestMixin
 from clerksync.testing.server import Served, serve
 from clerksync.testing.shapes import every_shape
 from clerksync.testing.wire import RecordedRequest, Request, Response
 
 __all__ = [
+    "ClerkTestMixin",
     "Clock",
     "FakeClerk",
     "Fault",
+    "RealClerkCalled",
     "RealClock",
     "RecordedRequest",
     "Request",

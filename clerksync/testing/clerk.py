@@ -21,6 +21,8 @@ from clerksync.testing.wire import RecordedRequest, Refusal, Request, Response
 
 API_VERSIONS = ("2021-02-05", "2024-10-01", "2025-04-10", "2025-11-10", "2026-05-12")
 DEFAULT_INSTANCE_ID = "ins_2kVqNwXcRtYb7mHsDfJpL3gZaEo"
+#: Seconds after which nobody takes a user for too young to be shown.
+OLD_ENOUGH = 120
 DEFAULT_KEY = "sk_live_6Wq2nVbXr9TzKdMhYcPfLsGj"
 
 
@@ -73,6 +75,11 @@ class FakeClerk(Population):
     def secret_key(self, value: str) -> None:
         self.instance.secret_key = value
 
+    @property
+    def publishable_key(self) -> str:
+        """The key that frontends carry."""
+        return self.instance.publishable_key
+
     def advance(self, *, ms: int = 0, seconds: float = 0) -> int:
         """Move the clock and return its new time in milliseconds; a real clock raises TypeError."""
         if not isinstance(self.clock, VirtualClock):
@@ -102,6 +109,23 @@ class FakeClerk(Population):
         """
         with self.lock:
             return self._faults.arm(kind, times=times, on=on, after=after, options=options)
+
+    def sync_users(self, *clerk_ids: str) -> None:
+        """Bring the rows of these users up to date; no fault meets these requests, and they are not recorded.
+
+        For users who are gone a virtual clock moves on first: so soon after their creation it would prove
+        nothing that Clerk does not show them.
+        """
+        if isinstance(self.clock, VirtualClock) and any(clerk_id not in self for clerk_id in clerk_ids):
+            self.advance(seconds=OLD_ENOUGH)
+        with self.lock:
+            hidden = self.requests, self._faults, self._rate_limit
+            self.requests, self._faults, self._rate_limit = [], FaultBook(), None
+        try:
+            super().sync_users(*clerk_ids)
+        finally:
+            with self.lock:
+                self.requests, self._faults, self._rate_limit = hidden
 
     def clear_faults(self) -> None:
         """Disarm all faults."""

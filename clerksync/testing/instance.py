@@ -10,6 +10,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from clerksync.testing.wire import Json
 
+#: Where browsers would reach the instance; nobody can (RFC 2606).
+FRONTEND = "clerk.harbour.test"
+
 
 @dataclass
 class Instance:
@@ -23,6 +26,12 @@ class Instance:
     def signing_key(self) -> rsa.RSAPrivateKey:
         """The key that signs session tokens."""
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    @property
+    def publishable_key(self) -> str:
+        """The key that frontends carry: it spells their host."""
+        kind = "live" if self.environment == "production" else "test"
+        return f"pk_{kind}_{_unpadded(f'{FRONTEND}$'.encode())}"
 
     def describe(self) -> Json:
         """Return Clerk's Instance object."""
@@ -50,4 +59,8 @@ class Instance:
 
 def _base64url(number: int) -> str:
     octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return _unpadded(octets)
+
+
+def _unpadded(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from clerksync.testing.clock import Clock
 from clerksync.testing.people import People
@@ -58,6 +61,7 @@ class Population:
         provider: str | None = None,
         created_at: int | None = None,
         updated_at: int | None = None,
+        synced: bool = False,
         **raw: Any,
     ) -> Json:
         """Add a user and return a copy.
@@ -74,6 +78,7 @@ class Population:
             provider: An OAuth provider to link, for instance ``google``.
             created_at: In milliseconds; by default the clock's time.
             updated_at: In milliseconds; by default ``created_at``.
+            synced: Write the user's row as well: ``ClerkUser.objects.get(pk=user["id"])``.
             raw: Values that replace the user's own as they are, even if they are wrong.
         """
         with self.lock:
@@ -91,7 +96,10 @@ class Population:
                 updated_at=updated_at,
                 **raw,
             )
-            return self.put_user(user)
+            user = self.put_user(user)
+        if synced:
+            self.sync_users(user["id"])
+        return user
 
     def put_user(self, user: Json) -> Json:
         """Hold a user exactly as given, new or in place of the one with its id, and return a copy."""
@@ -102,12 +110,17 @@ class Population:
             return _decode(record.document)
 
     def create_users(
-        self, count: int, *, first_created_at: int | None = None, spacing_ms: int = 60_000
+        self,
+        count: int,
+        *,
+        first_created_at: int | None = None,
+        spacing_ms: int = 60_000,
+        synced: bool = False,
     ) -> list[str]:
         """Add many everyday users and return their ids, oldest first.
 
         They are created ``spacing_ms`` apart (0: all in the same millisecond), by default
-        before all users that are there.
+        before all users that are there. ``synced`` writes their rows as well.
         """
         with self.lock:
             first = self._earliest() - count * spacing_ms if first_created_at is None else first_created_at
@@ -116,14 +129,19 @@ class Population:
                 for user in self._everyday_users(count, first, spacing_ms)
             ]
             self.roster.put_all(records)
-            return [record.clerk_id for record in records]
+        ids = [record.clerk_id for record in records]
+        if synced:
+            self.sync_users(*ids)
+        return ids
 
-    def update_user(self, clerk_id: str, *, silent: bool = False, **changes: Any) -> Json:
+    def update_user(
+        self, clerk_id: str, *, silent: bool = False, synced: bool = False, **changes: Any
+    ) -> Json:
         """Change a user and return a copy.
 
         ``email=`` and ``phone_number=`` replace the primary one, other changes whole values.
         ``updated_at`` moves to the clock's time, or to one millisecond after the last change
-        in the same millisecond; ``silent`` leaves it where it is.
+        in the same millisecond; ``silent`` leaves it where it is. ``synced`` writes the row as well.
         """
         with self.lock:
             user = self.get(clerk_id)
@@ -134,7 +152,10 @@ class Population:
                 self.builder.set_phone(user, changes.pop("phone_number"), at=now)
             if not silent:
                 user["updated_at"] = _later(user["updated_at"], now)
-            return self.put_user(user | changes)
+            user = self.put_user(user | changes)
+        if synced:
+            self.sync_users(user["id"])
+        return user
 
     def ban_user(self, clerk_id: str) -> Json:
         """Ban a user and return a copy."""
@@ -152,12 +173,33 @@ class Population:
         """Let a locked user in again and return a copy."""
         return self.update_user(clerk_id, locked=False, lockout_expires_in_seconds=None)
 
-    def delete_user(self, clerk_id: str) -> Json:
-        """Delete a user and return Clerk's DeletedObject; raise KeyError if there is none."""
+    def delete_user(self, clerk_id: str, *, synced: bool = False) -> Json:
+        """Delete a user and return Clerk's DeletedObject; raise KeyError if there is none.
+
+        ``synced`` writes the row as well, for which the clock moves on by two minutes.
+        """
         with self.lock:
             if self.roster.remove(clerk_id) is None:
                 raise KeyError(clerk_id)
-            return {"object": "user", "id": clerk_id, "deleted": True}
+        if synced:
+            self.sync_users(clerk_id)
+        return {"object": "user", "id": clerk_id, "deleted": True}
+
+    def sync_users(self, *clerk_ids: str) -> None:
+        """Bring the rows of these users up to date, as ``manage.py sync_clerk_users --user`` does."""
+        if not clerk_ids:
+            return
+        # The lock is not held: the thread that serves needs it.
+        try:
+            call_command(
+                "sync_clerk_users", user=clerk_ids, allow_deletes=len(clerk_ids), stdout=io.StringIO()
+            )
+        except CommandError as error:
+            error.add_note(
+                "synced=True: the settings have to name this fake Clerk, as those of the fixture `clerk` and of "
+                "ClerkTestMixin do."
+            )
+            raise
 
     def set_raw(self, clerk_id: str, wire: bytes | None) -> None:
         """Send these bytes wherever the user's JSON belongs, until it is called with None.
