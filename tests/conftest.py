@@ -7,13 +7,15 @@ from contextlib import ExitStack
 
 import hypothesis
 import pytest
-from django.conf import settings
 from django.core.cache import caches
-from django.test import override_settings
 
-from clerksync.testing import FakeClerk, serve
+from clerksync.testing import FakeClerk
 from tests import databases
 from tests.processes import forget_keys
+
+pytest_plugins = ["clerksync.testing.plugin"]
+#: A project of its own, which ``test_wheel.py`` runs.
+collect_ignore = ["sample"]
 
 # Machines that test are busy: how long one example takes says nothing.
 hypothesis.settings.register_profile(
@@ -50,13 +52,6 @@ def _empty_caches() -> Iterator[None]:
 
 
 @pytest.fixture
-def clerk() -> FakeClerk:
-    """An empty Clerk instance that the key of the settings opens."""
-    return FakeClerk(environment="development", secret_key=settings.CLERK_SECRET_KEY)
-
-
-@pytest.fixture
-def clerk_server(clerk: FakeClerk) -> Iterator[FakeClerk]:
-    """The same instance over loopback at ``settings.CLERK_API_URL``, with no limit that would slow tests."""
-    with serve(clerk) as served, override_settings(CLERK_API_URL=served.url, CLERKSYNC_RATE_LIMIT=1_000_000):
-        yield clerk
+def clerk_server(clerk: FakeClerk) -> FakeClerk:
+    """The plugin's Clerk, for tests that are about what is served."""
+    return clerk

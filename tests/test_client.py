@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -134,13 +134,11 @@ def test_list_users__no_list(client: ClerkClient, clerk_server: FakeClerk, fault
 
 def test_list_users__other_object(client: ClerkClient, clerk_server: FakeClerk) -> None:
     """An object without ``data`` is no list."""
-    clerk_server.fail("callback", call=lambda request: clerk_server.handle(_request("/v1/instance")))
+    clerk_server.fail(
+        "callback", call=lambda request: clerk_server.handle(replace(request, path="/v1/instance"))
+    )
     with pytest.raises(InvalidResponse, match="not the JSON that the API documents"):
         client.list_users(limit=1)
-
-
-def _request(path: str) -> Request:
-    return Request("GET", path, headers={"Authorization": "Bearer sk_test_invented_for_the_tests_0123456789"})
 
 
 def test_get_user__one(client: ClerkClient, clerk_server: FakeClerk) -> None:

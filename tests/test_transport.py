@@ -205,9 +205,9 @@ def test_get__proxy(monkeypatch: pytest.MonkeyPatch, virtual: VirtualTime) -> No
     throttle = Throttle(rate=1_000_000, scope="tests", clock=virtual.clock)
     with serve(recorder) as served:
         monkeypatch.setenv("http_proxy", served.url)
-        with ClerkClient(api_url="http://clerk.harbour.test", throttle=throttle) as client:
+        with ClerkClient(api_url="http://clerk.localhost", throttle=throttle) as client:
             client.list_users(limit=1)
-    assert recorder.requests[0].path == "http://clerk.harbour.test/v1/users"
+    assert recorder.requests[0].path == "http://clerk.localhost/v1/users"
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

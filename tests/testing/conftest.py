@@ -12,12 +12,6 @@ from tests.testing.asking import Ask, Http
 
 
 @pytest.fixture
-def clerk() -> FakeClerk:
-    """An empty instance whose clock stands still."""
-    return FakeClerk(seed=11)
-
-
-@pytest.fixture
 def ask(clerk: FakeClerk) -> Ask:
     """Asks the fake without a socket."""
     return Ask(clerk)
