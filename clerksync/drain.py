@@ -8,7 +8,8 @@ answer counts only if it holds the control and nobody who was not asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Sequence
-from itertools import chain, islice
+from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound, Payloa
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
-from clerksync.records import ACTIVE, Outcome, Row
+from clerksync.records import ACTIVE, Doubt, Outcome, Row
 from clerksync.salvage import escape_text
 
 #: One less than Clerk takes in a filter: the last place is the control's.
@@ -47,7 +48,8 @@ class Drain:
         dry_run: Write nothing.
         before_write: Called first in each write's transaction: renews the lease.
         provenance: The id of the run.
-        witnesses: Users whom Clerk has shown just now; controls that the table may not hold.
+        known_before: Only users who were in the table by then can be controls; None for all. If another
+            instance answers, its users may have come into the table with this very run.
     """
 
     def __init__(
@@ -60,7 +62,7 @@ class Drain:
         dry_run: bool = False,
         before_write: Callable[[], None] | None = None,
         provenance: str = "",
-        witnesses: Sequence[str] = (),
+        known_before: datetime | None = None,
     ) -> None:
         self.client = client
         self.parser = parser
@@ -69,7 +71,7 @@ class Drain:
         self.dry_run = dry_run
         self.before_write = before_write
         self.provenance = provenance
-        self.witnesses = witnesses
+        self.known_before = known_before
         self._controls: list[str] = []
 
     def due(self, *, now_ms: int, batch: int = 10_000) -> list[str]:
@@ -108,8 +110,11 @@ class Drain:
                 (clerk_id for clerk_id in asked if clerk_id not in found), answer.observed_ms
             )
             changes |= self._apply([_later_than(rows, observation) for observation in answer.found])
-            # Where there was no control, those who came are as good.
-            self._controls = self._controls or sorted(found)[:MAX_CONTROLS]
+            # Where there was no control, those who were missed before and came are as good.
+            back = [
+                clerk_id for clerk_id in found & rows.keys() if rows[clerk_id].doubt_reason == Doubt.ABSENT
+            ]
+            self._controls = self._controls or sorted(back)[:MAX_CONTROLS]
         return changes | (self._judge_missing(missing) if self.judge_missing else {})
 
     def _judge_missing(self, missing: dict[str, int]) -> dict[str, Change]:
@@ -218,11 +223,12 @@ class Drain:
         return _Answer([observation for observation in found if observation.clerk_id], observed_ms)
 
     def _find_controls(self, ids: set[str]) -> list[str]:
-        """A few users who should be there: witnesses, or the newest ones without a doubt."""
+        """A few users who should be there: the newest ones without a doubt."""
         trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms")
+        if self.known_before is not None:
+            trusted = trusted.filter(first_seen__lt=self.known_before)
         newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)
-        others = (clerk_id for clerk_id in chain(self.witnesses, newest) if clerk_id not in ids)
-        return list(islice(others, MAX_CONTROLS))
+        return list(islice((clerk_id for clerk_id in newest if clerk_id not in ids), MAX_CONTROLS))
 
     def _apply(self, observations: list[Observation]) -> dict[str, Change]:
         if not observations:

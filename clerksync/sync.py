@@ -256,8 +256,7 @@ class _FullSync:
             dry_run=self.options.dry_run,
             before_write=self._renew,
             provenance=self._provenance,
-            # Those of a dry run are not in the table.
-            witnesses=self.checkpoint.cursors if self.options.dry_run else (),
+            known_before=self.run.started_at if self.run else None,
         )
         if self.options.dry_run:
             due = drain.due(now_ms=self.client.now_ms())
