@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import checks
+from clerksync import checks, endpoint_checks
 
 
 class ClerkSyncConfig(AppConfig):
@@ -24,3 +24,5 @@ class ClerkSyncConfig(AppConfig):
         register(checks.check_keys, "clerksync")
         register(checks.check_api_url, "clerksync")
         register(checks.check_database, "clerksync")
+        register(endpoint_checks.check_webhook_secrets, "clerksync")
+        register(endpoint_checks.check_webhook_url, "clerksync")

@@ -62,6 +62,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _positive(value: object) -> Problem:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return None
+    return "must be a whole number above 0"
+
+
 def _timeouts(value: object) -> Problem:
     if (
         isinstance(value, (list, tuple))
@@ -121,12 +127,20 @@ class Settings:
     EXCLUDE_FIELDS = Setting[tuple[str, ...]]((), problem=_strings)
     #: How many users may be deleted in 24 h because Clerk no longer shows them.
     MAX_DELETES = Setting[int | Callable[[int], int] | None](None, problem=_deletes)
+    #: A webhook's body may not be larger.
+    WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
+    #: Days that events are kept; longer than Svix's 27.6 hours of retries.
+    EVENT_RETENTION_DAYS = Setting[int](30, problem=_positive)
     #: Domains that are real here although the placeholder rules name them.
     REAL_DOMAINS = Setting[tuple[str, ...]]((), problem=_strings)
     #: Clerk's test addresses and fictional phone numbers are no placeholders.
     ALLOW_TEST_USERS = Setting[bool](False, problem=_boolean)
     #: Further placeholder rules.
     PLACEHOLDER_RULES = Setting[tuple[Any, ...]]((), problem=_rules)
+    #: Let the admin load users' pictures, which are on another host (img.clerk.com).
+    ADMIN_PHOTOS = Setting[bool](False, problem=_boolean)
+    #: Mask personal data in the admin for those who may view users but not change them.
+    ADMIN_MASK = Setting[bool](False, problem=_boolean)
 
     @classmethod
     def declared(cls) -> Iterator[Setting[Any]]:

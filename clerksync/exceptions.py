@@ -3,7 +3,8 @@
 ::
 
     ClerkSyncError
-    |-- PayloadError             a user or an answer that cannot be understood
+    |-- PayloadError             a user, an event or an answer that cannot be understood
+    |-- WebhookError             a delivery that is not accepted; carries the status to answer
     |-- ClerkError               Clerk did not give what was asked for
     |   |-- ClerkUnavailable     no answer, 5xx or 429, after all retries
     |   |-- ClerkRejected        any other 4xx; carries status, code and trace id
@@ -41,6 +42,15 @@ class PayloadError(ClerkSyncError):
         super().__init__(f"{clerk_id}: {reason}" if clerk_id else reason)
         self.reason = reason
         self.clerk_id = clerk_id
+
+
+class WebhookError(ClerkSyncError):
+    """A delivery that is not accepted; ``reason`` is a word for the log and the counter."""
+
+    def __init__(self, reason: str, *, status: int) -> None:
+        super().__init__(f"webhook not accepted: {reason}")
+        self.reason = reason
+        self.status = status
 
 
 class ClerkError(ClerkSyncError):

@@ -62,6 +62,34 @@ def read_user(raw: bytes, *, exclude: Collection[str] = ()) -> tuple[User, str, 
     return user, payload, tuple(problems)
 
 
+def load_object(raw: bytes) -> dict[str, Any]:
+    """Read any JSON object.
+
+    Raises:
+        PayloadError: It is none.
+    """
+    with _deep_recursion():
+        try:
+            return _load(raw.decode("utf-8", "surrogateescape"))
+        except (ValueError, RecursionError) as error:
+            raise PayloadError(f"not a JSON object: {error}") from error
+
+
+def dump_object(value: dict[str, Any], *, without: Collection[str] = ()) -> str:
+    """JSON that both databases store as text, without some of its parts (dotted names).
+
+    Raises:
+        PayloadError: It is nested too deeply.
+    """
+    with _deep_recursion():
+        try:
+            for path in without:
+                _remove(value, path.split("."))
+            return json.dumps(value)
+        except RecursionError as error:
+            raise PayloadError("nested too deeply to be written") from error
+
+
 def split_array(body: bytes) -> list[bytes]:
     """Cut a JSON array into its elements without reading them.
 

@@ -97,7 +97,7 @@ class UserTable:
         Returns:
             How many rows were written; fewer than asked for means lost races.
         """
-        moment = self._moment(now)
+        moment = adapt_time(self.connection, now)
         written = 0
         in_order = sorted(decisions.items())
         with self.connection.cursor() as cursor:
@@ -202,16 +202,17 @@ class UserTable:
         return self.connection.ops.quote_name(name)
 
     def _time(self, ms: int | None) -> str | None:
-        return None if ms is None else self._moment(EPOCH + timedelta(milliseconds=ms))
+        return None if ms is None else adapt_time(self.connection, EPOCH + timedelta(milliseconds=ms))
 
-    def _moment(self, moment: datetime) -> str:
-        """A time as the database's columns take it; as text, which costs a third."""
-        if self.connection.vendor == "postgresql":
-            return moment.isoformat(" ")
-        zone = self.connection.timezone or timezone.get_default_timezone()
-        if zone is not UTC:
-            moment = moment.astimezone(zone)
-        return moment.replace(tzinfo=None).isoformat(" ")
+
+def adapt_time(connection: Any, moment: datetime) -> str:
+    """A time as the database's columns take it; as text, which costs a third."""
+    if connection.vendor == "postgresql":
+        return moment.isoformat(" ")
+    zone = connection.timezone or timezone.get_default_timezone()
+    if zone is not UTC:
+        moment = moment.astimezone(zone)
+    return moment.replace(tzinfo=None).isoformat(" ")
 
 
 def _row(record: Sequence[Any]) -> Row:

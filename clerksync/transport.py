@@ -9,7 +9,9 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -23,6 +25,7 @@ from clerksync.throttle import Patience, Throttle, backoff
 API_VERSION = "2026-05-12"
 #: Of one body, after decompression.
 MAX_BODY = 64 * 1024 * 1024
+MAX_POSTED = 64 * 1024
 
 _API_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 
@@ -143,6 +146,32 @@ class Transport:
             self.throttled += 1
         seconds = answers.retry_after(answer.headers)
         self._throttle.pause(backoff(attempt) if seconds is None else seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """The answer to a POST; ``location`` is where a redirect points."""
+
+    status: int
+    location: str
+    body: bytes
+
+
+def post(url: str, body: bytes, headers: dict[str, str], *, timeout: tuple[float, float] = (5, 15)) -> Posted:
+    """Send one POST, without our key and without following redirects.
+
+    Raises:
+        ClerkUnavailable: No answer came.
+    """
+    named = {"User-Agent": f"clerksync/{__version__}", **headers}
+    try:
+        with requests.post(
+            url, data=body, headers=named, timeout=timeout, allow_redirects=False, stream=True
+        ) as response:
+            text = response.raw.read(MAX_POSTED, decode_content=True)
+            return Posted(response.status_code, response.headers.get("Location", ""), text)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise ClerkUnavailable(f"POST {urlsplit(url).netloc}: {_explain(error)[0]}") from None
 
 
 def checked_key(key: str) -> str:

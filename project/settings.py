@@ -54,9 +54,13 @@ _READERS = {
     "CLERKSYNC_STORE_PAYLOAD": env.boolean,
     "CLERKSYNC_EXCLUDE_FIELDS": env.words,
     "CLERKSYNC_MAX_DELETES": env.whole,
+    "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,
+    "CLERKSYNC_EVENT_RETENTION_DAYS": env.whole,
     "CLERKSYNC_REAL_DOMAINS": env.words,
     "CLERKSYNC_ALLOW_TEST_USERS": env.boolean,
     "CLERKSYNC_PLACEHOLDER_RULES": env.words,
+    "CLERKSYNC_ADMIN_PHOTOS": env.boolean,
+    "CLERKSYNC_ADMIN_MASK": env.boolean,
 }
 # What is not set keeps the default of clerksync. Names that nobody knows are passed on as well, so
 # that clerksync's checks can say what was meant; CLERKSYNC_TEST_* belong to the tests.

@@ -12,7 +12,7 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import checks
+from clerksync import checks, endpoint_checks
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -40,6 +40,8 @@ def test_registered__settings_of_tests_are_clean() -> None:
         checks.check_keys,
         checks.check_api_url,
         checks.check_database,
+        endpoint_checks.check_webhook_secrets,
+        endpoint_checks.check_webhook_url,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -60,12 +62,16 @@ WRONG_TYPES = {
         -1,
         "must be a whole number, a callable that takes the number of active users, or None",
     ),
+    "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
+    "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
     "CLERKSYNC_REAL_DOMAINS": ("example.com", "must be a list or tuple of strings"),
     "CLERKSYNC_ALLOW_TEST_USERS": ("no", "must be True or False"),
     "CLERKSYNC_PLACEHOLDER_RULES": (
         [None],
         "must be a list or tuple of callables or dotted paths of callables",
     ),
+    "CLERKSYNC_ADMIN_PHOTOS": ("false", "must be True or False"),
+    "CLERKSYNC_ADMIN_MASK": (None, "must be True or False"),
 }
 
 

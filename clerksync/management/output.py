@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
+from django.utils import timezone
 
 from clerksync.exceptions import ClerkSyncError
-
-#: The columns that are masked unless ``--show-values`` is given.
-PERSONAL = frozenset({"email", "phone_number", "external_id", "first_name", "last_name", "username"})
+from clerksync.masking import PERSONAL, mask
 
 
 @contextmanager
@@ -29,18 +29,12 @@ def errors_as_exit_status() -> Iterator[None]:
         raise CommandError(f"the database failed: {error}", returncode=1) from error
 
 
-def mask_address(value: str) -> str:
-    """Show the first character and the domain: ``a***@example.org``."""
-    name, at, domain = value.rpartition("@")
-    return f"{name[:1]}***{at}{domain}" if at else f"{value[:1]}***"
-
-
 def show(name: str, value: Any, *, values: bool) -> str:
     """A column's value for people; personal ones masked unless ``values`` is set."""
     if value is None:
         return "-"
     text = str(value)
-    return mask_address(text) if name in PERSONAL and not values and text else printable(text)
+    return mask(text) if name in PERSONAL and not values and text else printable(text)
 
 
 def printable(text: str) -> str:
@@ -54,3 +48,9 @@ def positive(text: str) -> int:
     if number < 1:
         raise ValueError(text)
     return number
+
+
+def moment(text: str) -> datetime:
+    """A time in ISO 8601, as an argument; in the project's time zone if it names none."""
+    parsed = datetime.fromisoformat(text)
+    return timezone.make_aware(parsed) if timezone.is_naive(parsed) else parsed

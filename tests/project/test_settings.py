@@ -187,9 +187,13 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_STORE_PAYLOAD": ("no", False),
         "CLERKSYNC_EXCLUDE_FIELDS": ("private_metadata,", ["private_metadata"]),
         "CLERKSYNC_MAX_DELETES": ("0", 0),
+        "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
+        "CLERKSYNC_EVENT_RETENTION_DAYS": ("60", 60),
         "CLERKSYNC_REAL_DOMAINS": ("example.com, harbour.test", ["example.com", "harbour.test"]),
         "CLERKSYNC_ALLOW_TEST_USERS": ("TRUE", True),
         "CLERKSYNC_PLACEHOLDER_RULES": ("rules.one", ["rules.one"]),
+        "CLERKSYNC_ADMIN_PHOTOS": ("true", True),
+        "CLERKSYNC_ADMIN_MASK": ("1", True),
     }
     keys = {"CLERK_SECRET_KEY", "CLERK_PUBLISHABLE_KEY"}
     assert {setting.name for setting in Settings.declared()} == expected.keys() | keys

@@ -20,7 +20,8 @@ from rich.text import Text
 
 from clerksync.audit import Audit, Finding, FindingKind, Summary
 from clerksync.client import ClerkClient
-from clerksync.management.output import errors_as_exit_status, mask_address, positive, printable
+from clerksync.management.output import errors_as_exit_status, positive, printable
+from clerksync.masking import mask
 
 COLUMNS = [column.name for column in fields(Finding)]
 #: A spreadsheet takes a cell that begins with one of these for a formula.
@@ -106,7 +107,7 @@ def _every_error_as_2() -> Iterator[None]:
 
 
 def _masked(finding: Finding) -> Finding:
-    return replace(finding, value=mask_address(finding.value)) if finding.value else finding
+    return replace(finding, value=mask(finding.value)) if finding.value else finding
 
 
 def _cell(value: str | None) -> str:

@@ -1,0 +1,196 @@
+"""Events: recorded together with their effect, applied once, replayable.
+
+The first statement of the transaction records the event under its Svix id, so that two
+deliveries at the same moment wait for each other; the second one finds a duplicate.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from django.db import transaction
+from django.utils import timezone
+
+from clerksync import journal, mirror, salvage
+from clerksync.conf import settings
+from clerksync.decisions import fold
+from clerksync.envelopes import SECRET_TYPES, Event, observe, parse_event
+from clerksync.exceptions import PayloadError
+from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
+from clerksync.models import MirrorState, WebhookEvent
+from clerksync.payloads import Kind, Observation, Parser
+from clerksync.records import Outcome, Row
+from clerksync.webhooks import Delivery
+
+__all__ = ["ClerkEvent", "Receipt", "off", "on", "process", "receive"]
+
+State = WebhookEvent.State
+
+#: Seconds that a process remembers the table's instance; it changes on purpose only.
+_INSTANCE_FOR = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery: a state of ``WebhookEvent``, or ``duplicate``."""
+
+    status: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is to become of an event, and the observation that it carries."""
+
+    state: WebhookEvent.State
+    reason: str = ""
+    observation: Observation | None = None
+    row: Row | None = None
+
+
+def receive(body: bytes, delivery: Delivery) -> Receipt:
+    """Record a verified delivery with its effect.
+
+    Costs three statements beside BEGIN and COMMIT (read the row, record the event, write
+    the row) and no network; whatever cannot be applied is parked.
+
+    Raises:
+        django.db.Error: Nothing was recorded; another delivery can help.
+    """
+    try:
+        event = parse_event(body)
+    except PayloadError as error:
+        event = Event(type="unreadable", data=b"{}", timestamp_ms=None, instance_id="", object_id="")
+        entry = _entry(event, delivery, _Verdict(State.PARKED, str(error)), payload=None)
+        return _write(entry, event, _Verdict(State.PARKED, str(error)), again=False)
+    return process(event, delivery, payload=_kept(event, body))
+
+
+def process(event: Event, delivery: Delivery, *, payload: str | None, again: bool = False) -> Receipt:
+    """Record an event with its effect; ``again`` applies one that was applied before."""
+    verdict = _judge(event, delivery)
+    return _write(_entry(event, delivery, verdict, payload=payload), event, verdict, again=again)
+
+
+def _judge(event: Event, delivery: Delivery) -> _Verdict:
+    """Decide from the event and the row, before anything is written."""
+    pinned = _instance()
+    if pinned and event.instance_id != pinned:
+        return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
+    try:
+        observation = observe(
+            event, Parser.from_settings(), sent_ms=delivery.sent_ms, provenance=delivery.svix_id[:64]
+        )
+    except PayloadError as error:
+        return _Verdict(State.PARKED, str(error))
+    if observation is None:
+        return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED)
+    row = mirror.read([observation.clerk_id]).get(observation.clerk_id)
+    if row is None and observation.kind is Kind.USER and not observation.full:
+        return _Verdict(State.PARKED, f"too little of an unknown user: {observation.clerk_id}")
+    state, reason = _state_of(fold(row, [observation]).outcome)
+    return _Verdict(state, reason, observation, row)
+
+
+def _state_of(outcome: Outcome) -> tuple[WebhookEvent.State, str]:
+    match outcome:
+        case Outcome.LATE:
+            return State.SUPERSEDED, "something newer was known"
+        case Outcome.DOUBTED:
+            return State.APPLIED, "the user will be read again from Clerk"
+        case _:
+            return State.APPLIED, ""
+
+
+def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool) -> Receipt:
+    with transaction.atomic(using=mirror.database()):
+        recorded = journal.record(entry, again=again)
+        if recorded.is_new and verdict.observation is not None:
+            verdict = _apply(entry, verdict, verdict.observation)
+        if not recorded.handled:
+            transaction.on_commit(partial(_run_handlers, event, entry), using=mirror.database())
+    return Receipt(verdict.state.value, verdict.reason) if recorded.is_new else Receipt("duplicate")
+
+
+def _apply(entry: journal.Entry, verdict: _Verdict, observation: Observation) -> _Verdict:
+    rows = {} if verdict.row is None else {observation.clerk_id: verdict.row}
+    change = mirror.apply([observation], rows=rows)[observation.clerk_id]
+    state, reason = _state_of(change.outcome)
+    if state is not verdict.state:  # another process was faster than our decision
+        journal.correct(entry.svix_id, state=state, reason=reason)
+    return _Verdict(state, reason, observation)
+
+
+def call_again(event: Event, delivery: Delivery, *, payload: str) -> list[str]:
+    """Call the handlers of an event again, and leave the mirror alone.
+
+    Returns:
+        What failed.
+    """
+    return _run_handlers(event, _entry(event, delivery, _Verdict(State.APPLIED), payload=payload))
+
+
+def _run_handlers(event: Event, entry: journal.Entry) -> list[str]:
+    """Call the project's handlers of an event, and record how that went."""
+    occurred = None if event.timestamp_ms is None else datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)
+    data = {} if entry.payload is None else salvage.load_object(entry.payload.encode()).get("data", {})
+    failures = call_handlers(
+        ClerkEvent(
+            type=event.type,
+            svix_id=entry.svix_id,
+            object_id=event.object_id,
+            instance_id=event.instance_id,
+            occurred_at=occurred,
+            data=data,
+        )
+    )
+    journal.finish(entry.svix_id, failures=failures)
+    return failures
+
+
+def _entry(event: Event, delivery: Delivery, verdict: _Verdict, *, payload: str | None) -> journal.Entry:
+    return journal.Entry(
+        svix_id=delivery.svix_id,
+        type=event.type,
+        object_id=event.object_id,
+        instance_id=event.instance_id,
+        state=verdict.state,
+        reason=verdict.reason,
+        handled=verdict.state is State.PARKED or not has_handlers(event.type),
+        secret=delivery.secret,
+        occurred_ms=event.timestamp_ms,
+        sent_ms=delivery.sent_ms,
+        received_at=timezone.now(),
+        payload=payload,
+    )
+
+
+def _kept(event: Event, body: bytes) -> str | None:
+    """What is kept of a body: nothing with one-time codes in it, nothing that is excluded."""
+    if event.type in SECRET_TYPES:
+        return None
+    parts = (*settings.EXCLUDE_FIELDS, *salvage.NEVER_STORED)
+    paths = [f"data.{prefix}{part}" for part in parts for prefix in ("", "user.")]
+    return salvage.dump_object(salvage.load_object(body), without=[*paths, "event_attributes"])
+
+
+_known_instance: dict[str, tuple[str, float]] = {}
+
+
+def _instance() -> str:
+    """The table's instance; empty until the first sync."""
+    alias = mirror.database()
+    known, until = _known_instance.get(alias, ("", 0.0))
+    if known and time.monotonic() < until:
+        return known
+    pinned = MirrorState.objects.filter(pk=1).values_list("instance_id", flat=True).first() or ""
+    _known_instance[alias] = pinned, time.monotonic() + _INSTANCE_FOR
+    return pinned
+
+
+def forget_instance() -> None:
+    """Read the table's instance anew; for tests and after a change on purpose."""
+    _known_instance.clear()

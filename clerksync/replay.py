@@ -1,0 +1,79 @@
+"""Replays of recorded events, through the path that they came by, in the order they happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from clerksync import events
+from clerksync.conf import settings
+from clerksync.envelopes import parse_event
+from clerksync.exceptions import PayloadError
+from clerksync.models import WebhookEvent
+from clerksync.webhooks import Delivery
+
+State = WebhookEvent.State
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What became of the events of a replay, by state, and which could not be replayed."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    unseen: dict[str, str] = field(default_factory=dict)
+
+
+def select_events(
+    *,
+    ids: Sequence[str] = (),
+    types: Sequence[str] = (),
+    states: Sequence[str] = (State.FAILED, State.PARKED),
+    since: datetime | None = None,
+) -> QuerySet[WebhookEvent]:
+    """The events to replay, in the order they happened; those with ``ids`` whatever their state."""
+    chosen = WebhookEvent.objects.order_by("occurred_at", "pk")
+    chosen = chosen.filter(svix_id__in=ids) if ids else chosen.filter(state__in=states)
+    if types:
+        chosen = chosen.filter(type__in=types)
+    return chosen.filter(received_at__gte=since) if since else chosen
+
+
+def replay(chosen: QuerySet[WebhookEvent]) -> Iterator[tuple[WebhookEvent, str, str]]:
+    """Replay events; twice makes no difference.
+
+    Handlers are called again for an event of which one had failed, without touching the
+    mirror; the others are applied again, which calls no handler twice.
+
+    Yields:
+        The event, the state it has now, and a reason.
+    """
+    for event in chosen.iterator(chunk_size=200):
+        if event.payload_text is None:
+            yield event, event.state, "its content was not kept"
+            continue
+        state, reason = _replay_one(event, event.payload_text)
+        yield event, state, _with_blind_spot(reason)
+
+
+def _replay_one(event: WebhookEvent, payload: str) -> tuple[str, str]:
+    delivery = Delivery(event.svix_id, int(event.sent_at.timestamp() * 1000), event.secret)
+    try:
+        parsed = parse_event(payload.encode())
+    except PayloadError as error:
+        return event.state, str(error)
+    if event.state == State.FAILED:
+        failures = events.call_again(parsed, delivery, payload=payload)
+        return (State.FAILED if failures else State.APPLIED), "; ".join(failures)
+    receipt = events.process(parsed, delivery, payload=payload, again=True)
+    return receipt.status, receipt.reason
+
+
+def _with_blind_spot(reason: str) -> str:
+    if not settings.EXCLUDE_FIELDS:
+        return reason
+    left_out = ", ".join(settings.EXCLUDE_FIELDS)
+    return f"{reason}; without what is never stored ({left_out})".removeprefix("; ")

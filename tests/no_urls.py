@@ -1,0 +1,7 @@
+"""A project without our URLs."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
