@@ -185,6 +185,7 @@ class SyncRun(models.Model):
 
         FULL = "full", _("full")
         USERS = "users", _("single users")
+        PENDING = "pending", _("users in doubt")
 
     class State(models.TextChoices):
         """How the run stands or ended."""

@@ -71,11 +71,11 @@ def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report
     )
 
 
-def record_users(report: Report) -> SyncRun:
-    """Keep what a sync of single users did."""
+def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
+    """Keep what a sync of some users did."""
     now = timezone.now()
     return SyncRun.objects.create(
-        kind=SyncRun.Kind.USERS,
+        kind=kind,
         state=SyncRun.State.COMPLETED if report.error is None else SyncRun.State.FAILED,
         instance_id=report.instance_id,
         counts=report.counts,

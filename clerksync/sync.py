@@ -1,4 +1,4 @@
-"""The syncs: everybody, or some users; the only callers of the client that write."""
+"""The full sync: everybody is read, and whoever is gone is found out."""
 
 from __future__ import annotations
 
@@ -10,28 +10,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error as DatabaseError
-from django.db import connections, transaction
+from django.db import transaction
 
 from clerksync import instances, leases, mirror, runs, signals
 from clerksync.client import ClerkClient, Instance
 from clerksync.drain import Drain
 from clerksync.exceptions import (
-    ClerkSyncError,
-    SyncError,
     SyncIncomplete,
     SyncInterrupted,
 )
 from clerksync.leases import Lease
-from clerksync.mirror import Change
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import Outcome
-from clerksync.salvage import escape_text
 from clerksync.sweep import Checkpoint, Sweep, SweptPage
-from clerksync.tally import Report, Tally
+from clerksync.tally import Report, Tally, errors_into
 
 #: Doubts that fall due within this time are waited for.
 PATIENCE_MS = 10_000
@@ -93,48 +87,6 @@ def full_sync(
     return report
 
 
-def sync_users(
-    client: ClerkClient,
-    ids: Sequence[str],
-    *,
-    allow_deletes: int | None = None,
-    adopt_instance: bool = False,
-    dry_run: bool = False,
-    on_page: OnPage | None = None,
-) -> Report:
-    """Read these users from Clerk and bring their rows up to date.
-
-    Raises:
-        InstanceMismatch: The key is of another instance.
-        ClerkError: Clerk could not be asked for its instance.
-    """
-    instance = instances.check(client, adopt=adopt_instance, dry_run=dry_run)
-    tally, started = Tally(PlaceholderRules.from_settings()), time.monotonic()
-    report = Report("users", instance_id=instance.id, environment=instance.environment_type, dry_run=dry_run)
-    drain = Drain(
-        client, Parser.from_settings(), max_deletes=allow_deletes, dry_run=dry_run, provenance="users"
-    )
-    with _errors_into(report):
-        changes = drain.settle(list(dict.fromkeys(ids)))
-        tally.add(changes)
-        tally.counts["seen"] = len(changes)
-        unknown = [clerk_id for clerk_id, change in changes.items() if _is_unknown(change)]
-        tally.skip(dict.fromkeys(map(escape_text, unknown), ("neither in Clerk nor in the table",)))
-        known = changes.keys() - set(unknown)
-        report.in_doubt = ClerkUser.objects.needs_refresh().filter(pk__in=known).count()
-        if on_page is not None:
-            on_page(SweptPage((), {}, changes, {}), len(changes))
-    _fill(report, tally, client, started)
-    if not dry_run:
-        runs.record_users(report)
-    return report
-
-
-def _is_unknown(change: Change) -> bool:
-    """Whether there is such a user neither in Clerk nor in the table."""
-    return change.outcome is Outcome.UNCHANGED and not change.before
-
-
 def _kept(options: Options) -> dict[str, Any]:
     """The options under which a run must have been begun to be resumed."""
     return {
@@ -190,14 +142,16 @@ class _FullSync:
             environment=self.instance.environment_type,
             dry_run=self.options.dry_run,
         )
-        with _errors_into(report):
+        with errors_into(report):
             self._sweep()
             self._check_count()
             self._finish_walk()
             self._drain()
         self.tally.counts["seen"] = self.checkpoint.seen
-        _fill(report, self.tally, self.client, started)
-        with _errors_into(report):
+        report.fill(
+            self.tally, requests=self.client.requests, throttled=self.client.throttled, started=started
+        )
+        with errors_into(report):
             report.in_doubt = ClerkUser.objects.in_doubt().count()
             if self.run is not None and self.lease is not None:
                 with _under(self.lease):
@@ -312,28 +266,3 @@ class _FullSync:
     @property
     def _provenance(self) -> str:
         return f"run {self.run.pk}" if self.run is not None else ""
-
-
-@contextmanager
-def _errors_into(report: Report) -> Iterator[None]:
-    """Keep what went wrong; the first error counts."""
-    try:
-        yield
-    except ClerkSyncError as error:
-        report.error = report.error or error
-    except DatabaseError as error:
-        # The first line alone: those after it quote the row, and so a person.
-        why = str(error).partition("\n")[0]
-        failed = SyncError(f"the database failed: {why}; run the same command again to go on")
-        failed.__cause__ = error
-        report.error = report.error or failed
-        # A broken connection would fail the books as well, and keep the lease.
-        connections[mirror.database()].close_if_unusable_or_obsolete()
-
-
-def _fill(report: Report, tally: Tally, client: ClerkClient, started: float) -> None:
-    report.counts = dict(tally.counts)
-    report.skipped = dict(tally.skipped)
-    report.requests = client.requests
-    report.throttled = client.throttled
-    report.seconds = time.monotonic() - started

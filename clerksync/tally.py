@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from clerksync.exceptions import ClerkSyncError
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from clerksync import mirror
+from clerksync.exceptions import ClerkSyncError, SyncError
 from clerksync.mirror import Change
 from clerksync.placeholders import PlaceholderRules
 from clerksync.records import WATCHED, Outcome
@@ -75,6 +81,14 @@ class Report:
     seconds: float = 0.0
     error: ClerkSyncError | None = None
 
+    def fill(self, tally: Tally, *, requests: int, throttled: int, started: float) -> None:
+        """Take over what was counted; ``started`` is in seconds of the monotonic clock."""
+        self.counts = dict(tally.counts)
+        self.skipped = dict(tally.skipped)
+        self.requests = requests
+        self.throttled = throttled
+        self.seconds = time.monotonic() - started
+
     @property
     def exit_status(self) -> int:
         """0: everything is in the table; 1: something is not; else the error's."""
@@ -102,3 +116,20 @@ class Report:
             "error": str(self.error) if self.error else None,
             "exit_status": self.exit_status,
         }
+
+
+@contextmanager
+def errors_into(report: Report) -> Iterator[None]:
+    """Keep what went wrong; the first error counts."""
+    try:
+        yield
+    except ClerkSyncError as error:
+        report.error = report.error or error
+    except DatabaseError as error:
+        # The first line alone: those after it quote the row, and so a person.
+        why = str(error).partition("\n")[0]
+        failed = SyncError(f"the database failed: {why}; run the same command again to go on")
+        failed.__cause__ = error
+        report.error = report.error or failed
+        # A broken connection would fail the books as well, and keep the lease.
+        connections[mirror.database()].close_if_unusable_or_obsolete()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from django.utils import timezone
 
-from clerksync import sync
+from clerksync import refresh
 from clerksync.client import ClerkClient
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.testing import FakeClerk, every_shape
@@ -50,7 +50,7 @@ def prepare(clerk: FakeClerk) -> Prepared:
     invented, overwritten = unwritten[MISSING:], known[:OVERWRITTEN]
     leaver: str = clerk.create_user(created_at=clerk.clock.now_ms() - DAY_MS)["id"]
     with ClerkClient() as client:
-        sync.sync_users(client, [*known, leaver])
+        refresh.sync_users(client, [*known, leaver])
     clerk.delete_user(leaver)
     _invent(invented)
     _overwrite(overwritten)

@@ -16,8 +16,9 @@ from clerksync import mirror
 from clerksync.client import ClerkClient
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.payloads import Parser, Source
+from clerksync.refresh import sync_users
 from clerksync.sweep import SweptPage
-from clerksync.sync import OnPage, Options, full_sync, sync_users
+from clerksync.sync import OnPage, Options, full_sync
 from clerksync.tally import Report
 from clerksync.testing import FakeClerk, Request, serve
 from clerksync.throttle import Throttle

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from clerksync import sync
+from clerksync import refresh, sync
 from clerksync.client import ClerkClient
 from clerksync.management import reports
 from clerksync.management.output import errors_as_exit_status, positive
@@ -29,6 +29,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--dry-run", action="store_true", help="write nothing, and tell what would change")
         add("--user", action="append", default=[], metavar="ID", help="read this user only; repeatable")
+        add("--pending", action="store_true", help="read users in doubt only, whose time has come")
         add("--no-deletes", action="store_true", help="leave users alone whom Clerk no longer shows")
         add("--allow-deletes", type=positive, metavar="N", help="let up to N users be deleted")
         add("--restart", action="store_true", help="begin anew instead of resuming the last sync")
@@ -51,10 +52,14 @@ class Command(BaseCommand):
         if report.exit_status:
             raise CommandError(reports.describe_problem(report), returncode=report.exit_status)
 
-    def _sync(self, client: ClerkClient, *, user: list[str], dry_run: bool, **options: Any) -> Report:
+    def _sync(
+        self, client: ClerkClient, *, user: list[str], pending: bool, dry_run: bool, **options: Any
+    ) -> Report:
         shared = {name: options[name] for name in ("allow_deletes", "adopt_instance")}
+        if pending:
+            return refresh.sync_pending(client, dry_run=dry_run, on_page=self._diff(**options), **shared)
         if user:
-            return sync.sync_users(client, user, dry_run=dry_run, on_page=self._diff(**options), **shared)
+            return refresh.sync_users(client, user, dry_run=dry_run, on_page=self._diff(**options), **shared)
         chosen = sync.Options(
             deletes=not options["no_deletes"],
             compare_all=options["force"],
