@@ -14,8 +14,8 @@ from msgspec import UnsetType
 
 from clerksync.wire import Account, Email, Phone, User, Wallet
 
-#: No time is later than the last day that Python's datetime knows.
-MAX_MS = 253_402_300_799_999
+#: No time is later than the last but one day that Python's datetime knows: a zone may add some hours.
+MAX_MS = 253_402_214_399_999
 #: Indexed columns hold no more characters than PostgreSQL's B-tree takes (2,704 bytes).
 MAX_INDEXED = 512
 #: Metadata that is nested deeper stays in the payload only.

@@ -22,14 +22,19 @@ from clerksync.wire import MAX_ID, User
 
 #: One-time codes are never stored, whatever the settings say.
 NEVER_STORED = ("phone_numbers.backup_codes",)
-#: Clerk's users are a few levels deep; a thousand is somebody's joke, and is read.
-RECURSION_LIMIT = 6_000
+#: Clerk's users are a few levels deep; a thousand is somebody's joke, and is read. Much more would
+#: overrun the stack that threads have on other systems than Linux, which no error can report.
+RECURSION_LIMIT = 2_500
+#: Longer integers are dropped: Python refuses to read them, and so would the reader of the payload.
+MAX_DIGITS = 300
 
+_TOO_LARGE = "a number that is too large was dropped"
 _MARK = "\N{SYMBOL FOR ESCAPE}"
 _ESCAPED = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
 _MARKED = re.compile(f"{_MARK}([0-9a-f]{{4}})")
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
-_ID = re.compile(r'"id"\s*:\s*"([\w-]{1,255})"')
+# Possessive, so that a long text costs no memory.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{},]', re.DOTALL)
+_ID = re.compile(rb'"id"\s*:\s*"([\w-]{1,255})"')
 #: Reading the annotations again for each user would take a hundred times longer than using them.
 _FIELDS = {field.name: field.type for field in msgspec.structs.fields(User)}
 _recursion_lock = threading.Lock()
@@ -49,16 +54,19 @@ def read_user(raw: bytes, *, exclude: Collection[str] = ()) -> tuple[User, str, 
         PayloadError: There is no user with an id in it.
     """
     text = raw.decode("utf-8", "surrogateescape")
+    problems: list[str] = []
     with _deep_recursion():
         try:
-            value = _load(text)
+            value = _load(text, problems)
             removed = [_remove(value, path.split(".")) for path in (*exclude, *NEVER_STORED)]
-            payload = json.dumps(value) if any(removed) or not _storable(text) else text
-            user, problems = _convert(value)
+            # With parts to leave out always: a key that comes twice would keep the first one's value.
+            is_changed = exclude or problems or any(removed) or not _storable(text)
+            payload = json.dumps(value) if is_changed else text
+            user = _convert(value, problems)
         except RecursionError as error:
-            raise PayloadError("nested too deeply to be read", clerk_id=_find_id(text)) from error
+            raise PayloadError("nested too deeply to be read", clerk_id=_find_id(raw)) from error
         except (ValueError, msgspec.ValidationError) as error:
-            raise PayloadError(f"not a user: {error}", clerk_id=_find_id(text)) from error
+            raise PayloadError(f"not a user: {error}", clerk_id=_find_id(raw)) from error
     return user, payload, tuple(problems)
 
 
@@ -125,16 +133,28 @@ def unescape_text(text: str) -> str:
     return _MARKED.sub(lambda match: chr(int(match.group(1), 16)), text)
 
 
-def _load(text: str) -> dict[str, Any]:
-    value = json.loads(text, strict=False, parse_int=_parse_int, parse_constant=lambda name: None)
+def _load(text: str, problems: list[str] | None = None) -> dict[str, Any]:
+    """Read an object; numbers that no database takes become null."""
+    dropped: list[str] = [] if problems is None else problems
+
+    def parse_int(digits: str) -> int | None:
+        if len(digits) < MAX_DIGITS:
+            return int(digits)
+        dropped.append(_TOO_LARGE)
+        return None
+
+    def parse_float(digits: str) -> float | None:
+        if math.isfinite(number := float(digits)):
+            return number
+        dropped.append(_TOO_LARGE)
+        return None
+
+    value = json.loads(
+        text, strict=False, parse_int=parse_int, parse_float=parse_float, parse_constant=lambda name: None
+    )
     if not isinstance(value, dict):
         raise PayloadError(f"not a user but {type(value).__name__}")
     return value
-
-
-def _parse_int(digits: str) -> int | float:
-    # Python refuses to read numbers of more than 4,300 digits as int.
-    return int(digits) if len(digits) < 300 else float(digits)
 
 
 def _remove(value: Any, path: list[str]) -> bool:
@@ -153,10 +173,9 @@ def _storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def _convert(value: dict[str, Any]) -> tuple[User, list[str]]:
+def _convert(value: dict[str, Any], problems: list[str]) -> User:
     """Convert field by field, so that one odd value costs that value only."""
-    problems: list[str] = []
-    clean = _clean(value, problems)
+    clean = _clean(value)
     known: dict[str, Any] = {}
     for name, kind in _FIELDS.items():
         if name not in clean:
@@ -167,7 +186,7 @@ def _convert(value: dict[str, Any]) -> tuple[User, list[str]]:
             problems.append(f"{name}: {error}")
     if not 0 < len(known.get("id", "")) <= MAX_ID or _MARK in known["id"]:
         raise PayloadError("no usable id")
-    return User(**known), problems
+    return User(**known)
 
 
 def _convert_field(value: Any, kind: Any, problems: list[str]) -> Any:
@@ -196,23 +215,28 @@ def _element_type(kind: Any) -> Any:
     return None
 
 
-def _clean(value: Any, problems: list[str]) -> Any:
-    """Escape every string, and drop numbers that JSON cannot carry."""
+def _clean(value: Any) -> Any:
+    """Escape every string."""
     if isinstance(value, str):
         return escape_text(value)
     if isinstance(value, list):
-        return [_clean(item, problems) for item in value]
+        return [_clean(item) for item in value]
     if isinstance(value, dict):
-        return {escape_text(key): _clean(item, problems) for key, item in value.items()}
-    if isinstance(value, float) and not math.isfinite(value):
-        problems.append("a number that is too large was dropped")
-        return None
+        return {escape_text(key): _clean(item) for key, item in value.items()}
     return value
 
 
-def _find_id(text: str) -> str | None:
-    found = _ID.search(text)
-    return found.group(1) if found else None
+def _find_id(raw: bytes) -> str | None:
+    """The user's own id, without reading the rest; never that of an address inside."""
+    depth = 0
+    for token in _TOKEN.finditer(raw):
+        mark = token.group()[:1]
+        if depth == 1 and mark == b'"' and (found := _ID.match(raw, token.start())):
+            return found.group(1).decode()
+        depth += (mark in b"[{") - (mark in b"]}")
+        if mark == b"[" and depth == 1:
+            return None  # not an object
+    return None
 
 
 @contextmanager
