@@ -49,7 +49,7 @@ POISONS: dict[str, dict[str, Any]] = {
     "negative_creation": {"created_at": -5},
     "huge_creation": {"created_at": 10**30},
     "huge_time": {"last_sign_in_at": 10**18, "legal_accepted_at": b"1e400"},
-    "latest_time": {"last_sign_in_at": 253_402_300_799_999},
+    "latest_time": {"last_sign_in_at": 253_402_214_399_999},
     "fractional_times": {"created_at": "FRACTION", "updated_at": "FRACTION"},
     "huge_numbers": {
         "public_metadata": b'{"a": 1e400, "b": -1E+999, "c": 123456789012345678901234567890, "d": %s}'
