@@ -6,7 +6,6 @@ deliveries at the same moment wait for each other; the second one finds a duplic
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -20,7 +19,7 @@ from clerksync.decisions import fold
 from clerksync.envelopes import SECRET_TYPES, Event, observe, parse_event
 from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
-from clerksync.models import MirrorState, WebhookEvent
+from clerksync.models import WebhookEvent
 from clerksync.payloads import Kind, Observation, Parser
 from clerksync.records import Outcome, Row
 from clerksync.webhooks import Delivery
@@ -28,9 +27,6 @@ from clerksync.webhooks import Delivery
 __all__ = ["ClerkEvent", "Receipt", "off", "on", "process", "receive"]
 
 State = WebhookEvent.State
-
-#: Seconds that a process remembers the table's instance; it changes on purpose only.
-_INSTANCE_FOR = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +73,20 @@ def process(event: Event, delivery: Delivery, *, payload: str | None, again: boo
 
 def _judge(event: Event, delivery: Delivery) -> _Verdict:
     """Decide from the event and the row, before anything is written."""
-    pinned = _instance()
-    if pinned and event.instance_id != pinned:
-        return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
+    observation, problem = None, ""
     try:
         observation = observe(
             event, Parser.from_settings(), sent_ms=delivery.sent_ms, provenance=delivery.svix_id[:64]
         )
     except PayloadError as error:
-        return _Verdict(State.PARKED, str(error))
+        problem = str(error)
+    pinned, row = mirror.read_with_instance(observation.clerk_id if observation else "")
+    if pinned and event.instance_id != pinned:
+        return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
+    if problem:
+        return _Verdict(State.PARKED, problem)
     if observation is None:
         return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED)
-    row = mirror.read([observation.clerk_id]).get(observation.clerk_id)
     if row is None and observation.kind is Kind.USER and not observation.full:
         return _Verdict(State.PARKED, f"too little of an unknown user: {observation.clerk_id}")
     state, reason = _state_of(fold(row, [observation]).outcome)
@@ -175,22 +173,3 @@ def _kept(event: Event, body: bytes) -> str | None:
     parts = (*settings.EXCLUDE_FIELDS, *salvage.NEVER_STORED)
     paths = [f"data.{prefix}{part}" for part in parts for prefix in ("", "user.")]
     return salvage.dump_object(salvage.load_object(body), without=[*paths, "event_attributes"])
-
-
-_known_instance: dict[str, tuple[str, float]] = {}
-
-
-def _instance() -> str:
-    """The table's instance; empty until the first sync."""
-    alias = mirror.database()
-    known, until = _known_instance.get(alias, ("", 0.0))
-    if known and time.monotonic() < until:
-        return known
-    pinned = MirrorState.objects.filter(pk=1).values_list("instance_id", flat=True).first() or ""
-    _known_instance[alias] = pinned, time.monotonic() + _INSTANCE_FOR
-    return pinned
-
-
-def forget_instance() -> None:
-    """Read the table's instance anew; for tests and after a change on purpose."""
-    _known_instance.clear()

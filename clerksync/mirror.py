@@ -56,6 +56,11 @@ def read(ids: Iterable[str], window: Window | None = None) -> dict[str, Row]:
     return UserTable(database()).read(sorted(ids), window)
 
 
+def read_with_instance(clerk_id: str) -> tuple[str, Row | None]:
+    """The instance whose users the table holds, and one user's bookkeeping: in one statement."""
+    return UserTable(database()).read_with_instance(clerk_id)
+
+
 def apply(
     observations: Iterable[Observation],
     *,

@@ -17,7 +17,7 @@ from django.db import connections
 from django.utils import timezone
 
 from clerksync.fields import EPOCH, UserFields
-from clerksync.models import ClerkUser
+from clerksync.models import ClerkUser, MirrorState
 from clerksync.payloads import Observation
 from clerksync.records import WATCHED, Decision, Row
 
@@ -80,6 +80,19 @@ class UserTable:
         for start in range(READ_AT_ONCE, len(ids), READ_AT_ONCE):
             found |= self._read(ids[start : start + READ_AT_ONCE], None)
         return found
+
+    def read_with_instance(self, clerk_id: str) -> tuple[str, Row | None]:
+        """The instance whose users the table holds ("" before the first sync), and one user's row."""
+        columns = ", ".join(f"u.{self._quote(name)}" for name in _READ)
+        state = self._quote(MirrorState._meta.db_table)
+        sql = (
+            f"SELECT s.instance_id, {columns} FROM (SELECT 1 AS one) AS always "  # noqa: S608
+            f"LEFT JOIN {state} AS s ON s.id = 1 LEFT JOIN {self._name} AS u ON u.clerk_id = %s"
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, [clerk_id])
+            instance_id, *record = cursor.fetchone()
+        return instance_id or "", None if record[0] is None else _row(record)
 
     def _read(self, ids: Sequence[str], window: Window | None) -> dict[str, Row]:
         where, params = self._where_ids(ids)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-from clerksync import events
 from clerksync.models import ClerkUser, WebhookEvent
 from tests.deliveries import WEBHOOK_SECRET, now_ms, post, signed
 
@@ -24,7 +23,6 @@ SPECIFICATION = Path(__file__).resolve().parents[2] / "shared" / "openapi" / "cl
 def _endpoint(settings: Any) -> None:
     settings.ROOT_URLCONF = "project.urls"
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
-    events.forget_instance()
 
 
 @cache

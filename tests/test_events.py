@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from clerksync import events, handlers
+from clerksync import handlers
 from clerksync.events import ClerkEvent, on
 from clerksync.models import ClerkUser, MirrorState, WebhookEvent
 from tests.deliveries import INSTANCE, USER, WEBHOOK_SECRET, body_of, changed, deliver, now_ms, post, signed
@@ -23,7 +23,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _endpoint(settings: Any) -> None:
     settings.ROOT_URLCONF = "project.urls"
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
-    events.forget_instance()
 
 
 class Project:
@@ -136,7 +135,6 @@ def park_two() -> None:
     deliver(changed(at, first_name="Second"), svix_id="msg_second")
     deliver(changed(at - 1_000, first_name="First"), svix_id="msg_first")
     MirrorState.objects.update(instance_id=INSTANCE)
-    events.forget_instance()
 
 
 def test_replay__applies_parked_events_in_their_order() -> None:

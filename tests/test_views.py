@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from clerksync import events, journal, views
+from clerksync import journal, views
 from clerksync.models import ClerkUser, MirrorState, RejectedDeliveries, WebhookEvent
 from tests.deliveries import (
     INSTANCE,
@@ -38,7 +38,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _endpoint(settings: Any) -> None:
     settings.ROOT_URLCONF = "project.urls"
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
-    events.forget_instance()
 
 
 def states() -> list[tuple[str, str]]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from clerksync import events
 from clerksync.models import ClerkUser, WebhookEvent
 from tests import processes
 from tests.deliveries import USER, WEBHOOK_SECRET, changed, now_ms, post, signed
@@ -23,7 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _endpoint(settings: Any) -> None:
     settings.ROOT_URLCONF = "project.urls"
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
-    events.forget_instance()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals, which Windows lacks")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
+from django.test import Client
+from django.urls import reverse
+
 from clerksync.testing import faultkinds
 from clerksync.testing.clock import Clock, VirtualClock
+from clerksync.testing.deliveries import Delivery, data_of, event_body, sign
 from clerksync.testing.endpoints import Endpoints, find_route
 from clerksync.testing.faults import Fault, FaultBook
 from clerksync.testing.instance import Instance
@@ -17,7 +22,7 @@ from clerksync.testing.listing import UnknownCursor
 from clerksync.testing.ordering import Tie
 from clerksync.testing.population import Population
 from clerksync.testing.ratelimit import RateLimit, too_many_requests
-from clerksync.testing.wire import RecordedRequest, Refusal, Request, Response
+from clerksync.testing.wire import Json, RecordedRequest, Refusal, Request, Response
 
 API_VERSIONS = ("2021-02-05", "2024-10-01", "2025-04-10", "2025-11-10", "2026-05-12")
 DEFAULT_INSTANCE_ID = "ins_2kVqNwXcRtYb7mHsDfJpL3gZaEo"
@@ -126,6 +131,51 @@ class FakeClerk(Population):
         finally:
             with self.lock:
                 self.requests, self._faults, self._rate_limit = hidden
+
+    def sign_webhook(
+        self,
+        event_type: str,
+        user: Json | None = None,
+        *,
+        data: Json | None = None,
+        svix_id: str | None = None,
+    ) -> Delivery:
+        """Make a really signed delivery of an event, at the clock's time.
+
+        Args:
+            event_type: For instance ``user.updated``.
+            user: Whom it is about; what is sent is what this instance holds now, or, of a user
+                who is gone, what is given.
+            data: The object of the event instead.
+            svix_id: The message's id; give one to send the same message twice.
+        """
+        now_ms = self.clock.now_ms()
+        if data is None and user is not None:
+            current = self.get(user["id"]) if user["id"] in self else user
+            data = data_of(event_type, current, now_ms=now_ms)
+        body = event_body(event_type, data or {}, timestamp_ms=now_ms, instance_id=self.instance_id)
+        return sign(body, svix_id=svix_id or f"msg_{secrets.token_hex(12)}")
+
+    def send_webhook(
+        self,
+        event_type: str,
+        user: Json | None = None,
+        *,
+        data: Json | None = None,
+        svix_id: str | None = None,
+        client: Client | None = None,
+    ) -> Any:
+        """Deliver an event to the project's webhook as ``sign_webhook`` makes it, and return the response.
+
+        The project's URLs must include ``clerksync.urls``; CSRF is enforced, as it would be for Clerk.
+        """
+        delivery = self.sign_webhook(event_type, user, data=data, svix_id=svix_id)
+        return (client or Client(enforce_csrf_checks=True)).post(
+            reverse("clerksync:webhook"),
+            data=delivery.body,
+            content_type="application/json",
+            headers=delivery.headers,
+        )
 
     def clear_faults(self) -> None:
         """Disarm all faults."""

@@ -12,6 +12,26 @@ from clerksync.testing.wire import Json
 WEBHOOK_SECRET = "whsec_aW52ZW50ZWQgZm9yIHRlc3RzIG9mIGNsZXJrc3luYw=="
 
 
+def data_of(event_type: str, user: Json, *, now_ms: int) -> Json:
+    """The object of an event about this user."""
+    match event_type.split("."):
+        case ["user", "deleted"]:
+            return {"object": "user", "id": user["id"], "deleted": True}
+        case ["session", status]:
+            return {
+                "object": "session",
+                "id": f"sess_{user['id'].removeprefix('user_')}",
+                "user_id": user["id"],
+                "user": user,
+                "status": {"created": "active"}.get(status, status),
+                "last_active_at": now_ms,
+                "created_at": now_ms,
+                "updated_at": now_ms,
+            }
+        case _:
+            return user
+
+
 class Delivery(msgspec.Struct, frozen=True):
     """One signed request: the body and the headers that belong to it."""
 

@@ -13,6 +13,7 @@ from django.test.utils import override_settings
 
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.clock import VirtualClock
+from clerksync.testing.deliveries import WEBHOOK_SECRET
 from clerksync.testing.server import HOST, serve
 from clerksync.testing.wire import Request, Response
 
@@ -44,6 +45,7 @@ class Stage:
                 CLERK_API_URL=self.url,
                 CLERK_SECRET_KEY=self._clerk.secret_key,
                 CLERK_PUBLISHABLE_KEY=self._clerk.publishable_key,
+                CLERK_WEBHOOK_SIGNING_SECRET=WEBHOOK_SECRET,
                 CLERKSYNC_RATE_LIMIT=1_000_000,
             ):
                 yield self._clerk
