@@ -11,7 +11,7 @@ from django.core.management import execute_from_command_line
 
 def main(arguments: list[str]) -> None:
     """Run one command; the demo has settings of its own, so that it cannot touch real data."""
-    demo = arguments[1:2] == ["demo"]
+    demo = arguments[1:2] in (["demo"], ["send_clerk_event"])
     if demo:
         os.environ["DJANGO_SETTINGS_MODULE"] = "project.demo_settings"
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")

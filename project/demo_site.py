@@ -10,9 +10,15 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.handlers import StaticFilesHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler, get_internal_wsgi_application
+from django.urls import reverse
+
+from clerksync.conf import settings
+from clerksync.webhooks import configured_secrets
+from project.demo_state import Running, announced
 
 HOST = "127.0.0.1"
 ADMIN = "demo"
+_SEND = "python manage.py send_clerk_event user.updated --first-name Marin"
 
 
 def serve_site(tell: Callable[[str], object]) -> None:
@@ -22,13 +28,26 @@ def serve_site(tell: Callable[[str], object]) -> None:
         site.set_app(StaticFilesHandler(get_internal_wsgi_application()))
         url = f"http://{HOST}:{site.server_port}/"
         try:
-            tell(f"\nThe site is at {url}, its admin at {url}admin/.")
-            tell(
-                f"Log in as {ADMIN} with the password {password}; it was made just now. Ctrl-C ends the site."
-            )
-            site.serve_forever()
+            with announced(_running(site.server_port)):
+                _introduce(url, password, tell)
+                site.serve_forever()
         except KeyboardInterrupt:
             tell("Stopped.")
+
+
+def _introduce(url: str, password: str, tell: Callable[[str], object]) -> None:
+    tell(f"\nThe site is at {url}, its admin at {url}admin/.")
+    tell(f"Change a user in the fake Clerk, so that it sends a webhook, in another terminal:\n\n  {_SEND}\n")
+    tell(f"Log in as {ADMIN} with the password {password}; it was made just now. Ctrl-C ends the site.")
+
+
+def _running(port: int) -> Running:
+    return Running(
+        clerk_url=settings.CLERK_API_URL,
+        clerk_key=settings.CLERK_SECRET_KEY,
+        webhook_url=f"http://{HOST}:{port}{reverse('clerksync:webhook')}",
+        webhook_secret=configured_secrets()[0],
+    )
 
 
 def _new_password() -> str:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from clerksync import refresh
 from clerksync.client import ClerkClient
-from clerksync.models import ClerkUser, MirrorState, SyncRun
+from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk, every_shape
 
 DAY_MS = 86_400_000
@@ -63,7 +63,7 @@ def prepare(clerk: FakeClerk) -> Prepared:
 
 
 def _empty() -> None:
-    for model in (ClerkUser, SyncRun, MirrorState):
+    for model in (ClerkUser, SyncRun, MirrorState, WebhookEvent):
         model._default_manager.all().delete()
 
 

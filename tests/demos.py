@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from project.defaults import BASE_DIR
@@ -14,10 +16,10 @@ from project.defaults import BASE_DIR
 NOWHERE = "http://192.0.2.1:9"
 
 
-def command(*options: str) -> list[str]:
+def command(*options: str, name: str = "demo") -> list[str]:
     """The command line; the options come before ours."""
     settings = ["--settings", "tests.demo_settings"]
-    return [sys.executable, "-m", "tests.loopback", "manage.py", "demo", *options, *settings]
+    return [sys.executable, "-m", "tests.loopback", "manage.py", name, *options, *settings]
 
 
 def environment(database: Path) -> dict[str, str]:
@@ -28,10 +30,10 @@ def environment(database: Path) -> dict[str, str]:
     return {**os.environ, **proxies, **elsewhere, **looks, "CLERKSYNC_TEST_DEMO": str(database)}
 
 
-def run(database: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo to its end."""
+def run(database: Path, *options: str, name: str = "demo") -> subprocess.CompletedProcess[str]:
+    """Run the demo, or another command of it, to its end."""
     return subprocess.run(
-        command(*options),
+        command(*options, name=name),
         cwd=BASE_DIR,
         env=environment(database),
         capture_output=True,
@@ -45,3 +47,27 @@ def normalise(text: str) -> str:
     """The text without what differs from run to run: ports and times."""
     text = re.sub(r"(127\.0\.0\.1):\d+", r"\1:PORT", text)
     return re.sub(r"\d+\.\d s, \d+ users per second", "TIME", text)
+
+
+@contextmanager
+def site(database: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
+    """The demo with --serve, once it serves: the process, the site's address, the password."""
+    process = subprocess.Popen(
+        command("--serve"),
+        cwd=BASE_DIR,
+        env=environment(database),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    with process:
+        try:
+            text = ""
+            while "password" not in text:
+                line = process.stdout.readline()
+                assert line, "the demo ended before it served"
+                text += line
+            yield process, re.findall(r"site is at (\S+),", text)[0], re.findall(r"password (\S+);", text)[0]
+        finally:
+            process.kill()

@@ -11,8 +11,6 @@ import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -190,33 +188,9 @@ def test_demo__no_other_settings() -> None:
     assert "project.demo_settings alone" in done.stderr
 
 
-@contextmanager
-def site(database: Path) -> Iterator[tuple[subprocess.Popen[str], str, str]]:
-    """The demo with --serve, once it serves: the process, the site's address, the password."""
-    process = subprocess.Popen(
-        demos.command("--serve"),
-        cwd=BASE_DIR,
-        env=demos.environment(database),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        encoding="utf-8",
-    )
-    assert process.stdout is not None
-    with process:
-        try:
-            text = ""
-            while "password" not in text:
-                line = process.stdout.readline()
-                assert line, "the demo ended before it served"
-                text += line
-            yield process, re.findall(r"site is at (\S+),", text)[0], re.findall(r"password (\S+);", text)[0]
-        finally:
-            process.kill()
-
-
 def test_serve__first_page_and_admin(tmp_path: Path) -> None:
     """The site shows the users, escaped, and lets in who has the password of this run."""
-    with site(tmp_path / "demo.sqlite3") as (_, url, password):
+    with demos.site(tmp_path / "demo.sqlite3") as (_, url, password):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
         opener = urllib.request.build_opener(
             urllib.request.ProxyHandler({}),
@@ -238,7 +212,7 @@ def test_serve__ctrl_c(tmp_path: Path) -> None:
     """Ctrl-C ends the site at once and without an error; the next site has another password."""
     passwords = set()
     for _ in range(2):
-        with site(tmp_path / "demo.sqlite3") as (process, _, password):
+        with demos.site(tmp_path / "demo.sqlite3") as (process, _, password):
             passwords.add(password)
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from argparse import ArgumentParser
@@ -84,8 +85,13 @@ def _fake_clerk() -> Iterator[tuple[FakeClerk, str]]:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     key = f"sk_test_{secrets.token_hex(16)}"
     clerk = FakeClerk(environment="development", secret_key=key, clock=RealClock())
-    with serve(clerk) as served, override_settings(CLERK_API_URL=served.url, CLERK_SECRET_KEY=key):
+    keys = {"CLERK_SECRET_KEY": key, "CLERK_WEBHOOK_SIGNING_SECRET": _new_signing_secret()}
+    with serve(clerk) as served, override_settings(CLERK_API_URL=served.url, **keys):
         yield clerk, served.url
+
+
+def _new_signing_secret() -> str:
+    return f"whsec_{base64.b64encode(secrets.token_bytes(24)).decode()}"
 
 
 def _delete_database() -> None:
