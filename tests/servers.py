@@ -1,0 +1,106 @@
+"""The project under real web servers, with the settings and databases of the tests."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from clerksync.testing.deliveries import Delivery
+from project.defaults import BASE_DIR
+from tests import processes
+
+HOST = "127.0.0.1"
+_SECONDS = 60
+
+#: Command lines of Python.
+GUNICORN = (
+    "-m",
+    "gunicorn",
+    "--workers",
+    "2",
+    "--no-control-socket",
+    "--bind",
+    "{host}:{port}",
+    "project.wsgi",
+)
+UVICORN = (
+    "-m",
+    "uvicorn",
+    "--log-level",
+    "warning",
+    "--host",
+    "{host}",
+    "--port",
+    "{port}",
+    "project.asgi:application",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server answered."""
+
+    status: int
+    location: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that listens."""
+
+    port: int
+
+    def post(self, path: str, delivery: Delivery, headers: Mapping[str, str] | None = None) -> Answer:
+        """Deliver as Svix does: one request, and no redirect is followed."""
+        named = {"Content-Type": "application/json", **delivery.headers, **(headers or {})}
+        with closing(http.client.HTTPConnection(HOST, self.port, timeout=_SECONDS)) as connection:
+            connection.request("POST", path, delivery.body, named)
+            response = connection.getresponse()
+            return Answer(response.status, response.headers.get("Location", ""), response.read())
+
+
+@contextmanager
+def serve(command: tuple[str, ...], **changes: str) -> Iterator[Server]:
+    """Run a server on a free port until the block ends; ``changes`` are of its environment."""
+    port = _free_port()
+    process = subprocess.Popen(
+        [sys.executable, *(part.format(host=HOST, port=port) for part in command)],
+        cwd=BASE_DIR,
+        env=processes.environment(**changes),
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        try:
+            _wait(process, port)
+            yield Server(port)
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listening:
+        port: int = listening.getsockname()[1]
+        return port
+
+
+def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until it listens."""
+    end = time.monotonic() + _SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            assert process.stderr is not None
+            raise AssertionError(f"the server ended: {process.stderr.read().decode()}")
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the server does not listen")
