@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-#: The columns that are masked.
-PERSONAL = frozenset({"email", "phone_number", "external_id", "first_name", "last_name", "username"})
+import re
+
+#: The columns that are masked; metadata may hold anything.
+PERSONAL = frozenset(
+    {
+        "email",
+        "phone_number",
+        "external_id",
+        "first_name",
+        "last_name",
+        "username",
+        "image_url",
+        "public_metadata",
+        "private_metadata",
+        "unsafe_metadata",
+    }
+)
+_ADDRESS = re.compile(r'[^\s@"]+@[^\s@"]+')
 
 
 def mask(value: str) -> str:
     """Show the first character, and the domain of an address: ``a***@example.org``."""
-    name, at, domain = value.rpartition("@")
-    return f"{name[:1]}***{at}{domain}" if at else f"{value[:1]}***"
+    domain = value[value.index("@") :] if _ADDRESS.fullmatch(value) else ""
+    return f"{value[:1]}***{domain}"

@@ -26,7 +26,9 @@ def errors_as_exit_status() -> Iterator[None]:
     except ClerkSyncError as error:
         raise CommandError(str(error), returncode=error.exit_status) from error
     except DatabaseError as error:
-        raise CommandError(f"the database failed: {error}", returncode=1) from error
+        # The first line alone: those after it quote the row, and so a person.
+        why = str(error).partition("\n")[0]
+        raise CommandError(f"the database failed: {why}", returncode=1) from error
 
 
 def show(name: str, value: Any, *, values: bool) -> str:
@@ -34,7 +36,7 @@ def show(name: str, value: Any, *, values: bool) -> str:
     if value is None:
         return "-"
     text = str(value)
-    return mask(text) if name in PERSONAL and not values and text else printable(text)
+    return printable(mask(text) if name in PERSONAL and not values and text else text)
 
 
 def printable(text: str) -> str:
