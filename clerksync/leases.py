@@ -7,6 +7,7 @@ its expiry can go on only if nobody has taken over.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -15,13 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from django.db import router, transaction
+from django.db import DatabaseError, router, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from clerksync.exceptions import LeaseHeld, LeaseLost
 from clerksync.models import MirrorState
+
+logger = logging.getLogger(__name__)
 
 Kind = Literal["full", "incremental"]
 
@@ -67,7 +70,14 @@ def hold(kind: Kind) -> Iterator[Lease]:
     try:
         yield lease
     finally:
-        lease.release()
+        try:
+            lease.release()
+        except DatabaseError as error:  # what happened in the block is told, and not this
+            logger.warning(
+                "the lease of a %s sync was not given back (%s) and expires by itself",
+                kind,
+                type(error).__name__,
+            )
 
 
 def acquire(kind: Kind) -> Lease:

@@ -131,5 +131,8 @@ def errors_into(report: Report) -> Iterator[None]:
         failed = SyncError(f"the database failed: {why}; run the same command again to go on")
         failed.__cause__ = error
         report.error = report.error or failed
-        # A broken connection would fail the books as well, and keep the lease.
-        connections[mirror.database()].close_if_unusable_or_obsolete()
+        # A broken connection would fail the books as well, and keep the lease; one that is in the
+        # middle of the caller's transaction is the caller's.
+        connection = connections[mirror.database()]
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
