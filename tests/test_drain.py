@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def syncer(clerk_server: FakeClerk) -> Syncer:
+def syncer(clerk: FakeClerk) -> Syncer:
     """Syncs the fake Clerk."""
-    return Syncer(clerk_server)
+    return Syncer(clerk)
 
 
 ODD_ANSWERS: dict[str, Callable[[FakeClerk], object]] = {
@@ -65,7 +65,7 @@ def test_full__404_for_every_user(syncer: Syncer) -> None:
     """I13: lists without anybody in doubt and 404 for every read bury no more than the breaker allows."""
     syncer.clerk.create_users(30)
     syncer.full()
-    other = FakeClerk(seed=9, secret_key=syncer.clerk.secret_key)
+    other = FakeClerk(seed=9, clock=syncer.clerk.clock, secret_key=syncer.clerk.secret_key)
     other.create_users(30)
     syncer.clerk.fail("callback", call=other.handle, times=None, on=LISTS)
     syncer.clerk.fail(404, times=None, on=READS)
@@ -80,7 +80,7 @@ def test_full__another_instance_answers(syncer: Syncer, users: int) -> None:
     syncer.clerk.create_users(users)
     syncer.full()
     syncer.clerk.advance(seconds=60)
-    other = FakeClerk(seed=9, secret_key=syncer.clerk.secret_key)
+    other = FakeClerk(seed=9, clock=syncer.clerk.clock, secret_key=syncer.clerk.secret_key)
     other.create_users(users)
     for route in (LISTS, READS, COUNT):
         syncer.clerk.fail("callback", call=other.handle, times=None, on=route)

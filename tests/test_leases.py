@@ -18,9 +18,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def syncer(clerk_server: FakeClerk) -> Syncer:
+def syncer(clerk: FakeClerk) -> Syncer:
     """Syncs the fake Clerk."""
-    return Syncer(clerk_server)
+    return Syncer(clerk)
 
 
 def test_lease__held(syncer: Syncer) -> None:

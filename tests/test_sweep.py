@@ -28,9 +28,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def syncer(clerk_server: FakeClerk) -> Syncer:
+def syncer(clerk: FakeClerk) -> Syncer:
     """Syncs the fake Clerk."""
-    return Syncer(clerk_server)
+    return Syncer(clerk)
 
 
 @pytest.mark.parametrize(("ties", "shuffled"), [(22, False), (4, True)])

@@ -42,9 +42,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def syncer(clerk_server: FakeClerk) -> Syncer:
+def syncer(clerk: FakeClerk) -> Syncer:
     """Syncs the fake Clerk."""
-    return Syncer(clerk_server)
+    return Syncer(clerk)
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1001])
@@ -253,9 +253,10 @@ def test_full__key_of_another_instance(syncer: Syncer) -> None:
     syncer.clerk.advance(seconds=60)
     syncer.full()
     before = table()
-    other = FakeClerk(seed=3, instance_id="ins_other", secret_key=syncer.clerk.secret_key)
+    other = FakeClerk(
+        seed=3, instance_id="ins_other", clock=syncer.clerk.clock, secret_key=syncer.clerk.secret_key
+    )
     other.create_users(4)
-    other.advance(seconds=60)
     with serve(other) as served, override_settings(CLERK_API_URL=served.url):
         with pytest.raises(InstanceMismatch, match="--adopt-instance"):
             syncer.full()
