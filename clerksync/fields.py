@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -59,35 +60,39 @@ class UserFields(msgspec.Struct, frozen=True, gc=False):
     unsafe_metadata: str
 
 
+_stable_fields = attrgetter(*(name for name in UserFields.__struct_fields__ if name not in VOLATILE))
+
+
 def build_fields(user: User) -> tuple[UserFields, tuple[str, ...]]:
     """The typed columns of a user, and what had to be left out of them."""
     dropped: list[str] = []
     email = _primary(user.email_addresses, user.primary_email_address_id)
     phone = _primary(user.phone_numbers, user.primary_phone_number_id)
+    # In the order of the struct: names would cost as much again as everything else here.
     fields = UserFields(
-        email=_indexed("email", email.email_address if email else None, dropped),
-        email_verified=_is_verified(email),
-        phone_number=_indexed("phone_number", phone.phone_number if phone else None, dropped),
-        phone_verified=_is_verified(phone),
-        username=_indexed("username", user.username, dropped),
-        first_name=user.first_name,
-        last_name=user.last_name,
-        image_url=user.image_url,
-        has_image=user.has_image is True,
-        external_id=_indexed("external_id", user.external_id, dropped),
-        banned=user.banned is True,
-        locked=user.locked is True,
-        deprovisioned=user.deprovisioned is True,
-        password_enabled=user.password_enabled is True,
-        two_factor_enabled=user.two_factor_enabled is True,
-        created_at=_time("created_at", user.created_at, dropped),
-        updated_at=_time("updated_at", user.updated_at, dropped),
-        last_sign_in_at=_time("last_sign_in_at", user.last_sign_in_at, dropped),
-        last_active_at=_time("last_active_at", user.last_active_at, dropped),
-        legal_accepted_at=_time("legal_accepted_at", user.legal_accepted_at, dropped),
-        public_metadata=_metadata("public_metadata", user.public_metadata, dropped),
-        private_metadata=_metadata("private_metadata", user.private_metadata, dropped),
-        unsafe_metadata=_metadata("unsafe_metadata", user.unsafe_metadata, dropped),
+        _indexed("email", email.email_address, dropped) if email else None,
+        _is_verified(email),
+        _indexed("phone_number", phone.phone_number, dropped) if phone else None,
+        _is_verified(phone),
+        _indexed("username", user.username, dropped) if user.username else None,
+        user.first_name,
+        user.last_name,
+        user.image_url,
+        user.has_image is True,
+        _indexed("external_id", user.external_id, dropped) if user.external_id else None,
+        user.banned is True,
+        user.locked is True,
+        user.deprovisioned is True,
+        user.password_enabled is True,
+        user.two_factor_enabled is True,
+        _time("created_at", user.created_at, dropped),
+        _time("updated_at", user.updated_at, dropped),
+        _time("last_sign_in_at", user.last_sign_in_at, dropped),
+        _time("last_active_at", user.last_active_at, dropped),
+        _time("legal_accepted_at", user.legal_accepted_at, dropped),
+        _metadata("public_metadata", user.public_metadata, dropped) if user.public_metadata else "{}",
+        _metadata("private_metadata", user.private_metadata, dropped) if user.private_metadata else "{}",
+        _metadata("unsafe_metadata", user.unsafe_metadata, dropped) if user.unsafe_metadata else "{}",
     )
     return fields, tuple(dropped)
 
@@ -99,32 +104,14 @@ def digest(user: User, fields: UserFields) -> str:
     and absent made the same; ``updated_at`` is compared by itself.
     """
     stable = (
-        fields.email,
-        fields.email_verified,
-        fields.phone_number,
-        fields.phone_verified,
-        fields.username,
-        fields.first_name,
-        fields.last_name,
-        fields.image_url,
-        fields.has_image,
-        fields.external_id,
-        fields.banned,
-        fields.deprovisioned,
-        fields.password_enabled,
-        fields.two_factor_enabled,
-        fields.created_at,
-        fields.legal_accepted_at,
-        fields.public_metadata,
-        fields.private_metadata,
-        fields.unsafe_metadata,
+        _stable_fields(fields),
         user.totp_enabled is True,
         user.backup_code_enabled is True,
-        [(item.email_address, _is_verified(item)) for item in _ordered(user.email_addresses)],
-        [(item.phone_number, _is_verified(item)) for item in _ordered(user.phone_numbers)],
-        [(item.web3_wallet, _is_verified(item)) for item in _ordered(user.web3_wallets)],
-        [_account(item) for item in user.external_accounts or ()],
-        [_account(item) for item in user.enterprise_accounts or ()],
+        _identifications(user.email_addresses, "email_address"),
+        _identifications(user.phone_numbers, "phone_number"),
+        _identifications(user.web3_wallets, "web3_wallet"),
+        [_account(item) for item in user.external_accounts] if user.external_accounts else (),
+        [_account(item) for item in user.enterprise_accounts] if user.enterprise_accounts else (),
     )
     hashed = hashlib.blake2b(msgspec.json.encode(stable), digest_size=12).hexdigest()
     return f"{hashed}:{fields.last_sign_in_at or ''}.{fields.last_active_at or ''}.{fields.locked:d}"
@@ -159,16 +146,20 @@ def _with_whole_numbers(value: Any) -> Any:
 def _primary(
     items: Sequence[Identification] | UnsetType | None, primary_id: str | None
 ) -> Identification | None:
-    if not items or not primary_id:
-        return None
-    return next((item for item in items if item.id == primary_id), None)
+    if items and primary_id:
+        for item in items:
+            if item.id == primary_id:
+                return item
+    return None
 
 
-def _ordered(items: Any) -> Any:
-    """The items by id: two sources may list them in different orders."""
+def _identifications(items: Any, value: str) -> Sequence[tuple[str | None, bool]]:
+    """Addresses with whether they are verified, by id: two sources may list them in different orders."""
     if not items:
         return ()
-    return sorted(items, key=lambda item: item.id or "") if len(items) > 1 else items
+    if len(items) > 1:
+        items = sorted(items, key=lambda item: item.id or "")
+    return [(getattr(item, value), _is_verified(item)) for item in items]
 
 
 def _is_verified(item: Email | Phone | Wallet | Account | None) -> bool:

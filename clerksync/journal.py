@@ -11,9 +11,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from clerksync.conf import settings
-from clerksync.fields import EPOCH
 from clerksync.models import RejectedDeliveries, WebhookEvent
-from clerksync.tables import adapt_time
+from clerksync.tables import adapt_ms, adapt_time
 
 State = WebhookEvent.State
 
@@ -85,8 +84,8 @@ def record(entry: Entry, *, again: bool) -> Recorded:
         entry.reason,
         entry.handled,
         entry.secret,
-        _time_for(connection, entry.occurred_ms),
-        _time_for(connection, entry.sent_ms),
+        adapt_ms(connection, entry.occurred_ms),
+        adapt_ms(connection, entry.sent_ms),
         now,
         now,
         entry.payload,
@@ -160,7 +159,3 @@ def _statement(connection: Any, *, again: bool) -> str:
 
 def _now_for(connection: Any, moment: datetime) -> str:
     return adapt_time(connection, moment if timezone.is_aware(moment) else timezone.make_aware(moment))
-
-
-def _time_for(connection: Any, ms: int | None) -> str | None:
-    return None if ms is None else adapt_time(connection, EPOCH + timedelta(milliseconds=ms))

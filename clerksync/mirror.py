@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -31,8 +30,7 @@ from clerksync.tables import UserTable, Window
 MAX_ROUNDS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What happened to one user.
 
     ``before`` and ``after`` are the watched columns (``decisions.WATCHED``) of a user
@@ -43,7 +41,7 @@ class Change:
     needs_refresh: bool = False
     before: tuple[str | None, ...] = ()
     after: tuple[str | None, ...] = ()
-    fields: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    fields: Mapping[str, tuple[Any, Any]] = {}
 
 
 def database() -> str:
@@ -96,6 +94,9 @@ def apply(
     ).run(rows, dry_run=dry_run)
 
 
+_NO_FIELDS: Mapping[str, tuple[Any, Any]] = {}
+
+
 class _Batch:
     """One call of ``apply``."""
 
@@ -140,7 +141,7 @@ class _Batch:
         decisions = {clerk_id: fold(judged.get(clerk_id), self.by_id[clerk_id]) for clerk_id in wanted}
         diffs = self._diffs(decisions) if self.with_fields else {}
         for clerk_id, decision in decisions.items():
-            self.changes[clerk_id] = _change(known.get(clerk_id), decision, diffs.get(clerk_id, {}))
+            self.changes[clerk_id] = _change(known.get(clerk_id), decision, diffs.get(clerk_id, _NO_FIELDS))
         return {clerk_id: decision for clerk_id, decision in decisions.items() if decision.row is not None}
 
     def _write(self, pending: dict[str, Decision]) -> None:
@@ -223,11 +224,11 @@ def _is_written(stored: Mapping[str, Row], clerk_id: str, decision: Decision) ->
 def _change(row: Row | None, decision: Decision, fields: Mapping[str, tuple[Any, Any]]) -> Change:
     after = decision.row or row
     return Change(
-        outcome=decision.outcome,
-        needs_refresh=bool(after and after.doubt_reason),
-        before=row.watched if row else (),
-        after=after.watched if after else (),
-        fields=fields,
+        decision.outcome,
+        bool(after and after.doubt_reason),
+        row.watched if row else (),
+        after.watched if after else (),
+        fields,
     )
 
 

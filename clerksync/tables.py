@@ -8,20 +8,23 @@ are written in the order of their ids (code points), so that writers never deadl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 from django.db import connections
 from django.utils import timezone
 
-from clerksync.fields import EPOCH, UserFields
+from clerksync.fields import UserFields
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.payloads import Observation
 from clerksync.records import WATCHED, Decision, Row
 
 _TIMES = ("created_at", "updated_at", "last_sign_in_at", "last_active_at", "legal_accepted_at")
+_TIME_AT = tuple(UserFields.__struct_fields__.index(name) for name in _TIMES)
+_values_of = attrgetter(*UserFields.__struct_fields__)
 _CONTENT = (*UserFields.__struct_fields__, "payload_text", "source", "provenance", "problems", "digest")
 _STATE = (
     "state",
@@ -171,11 +174,9 @@ class UserTable:
 
     def _content_params(self, clerk_id: str, decision: Decision, moment: str) -> tuple[Any, ...]:
         row, content = cast("Row", decision.row), cast("Observation", decision.content)
-        fields = cast("UserFields", content.fields)
-        values = [
-            self._time(getattr(fields, name)) if name in _TIMES else getattr(fields, name)
-            for name in fields.__struct_fields__
-        ]
+        values = list(_values_of(cast("UserFields", content.fields)))
+        for index in _TIME_AT:
+            values[index] = adapt_ms(self.connection, values[index])
         told = (content.payload, content.source, content.provenance, "\n".join(content.problems), row.digest)
         return (clerk_id, moment, *values, *told, *self._row_params(row), moment)
 
@@ -194,7 +195,7 @@ class UserTable:
             row.retry_ms,
             row.regressed_ms,
             row.revision,
-            self._time(row.deleted_ms),
+            adapt_ms(self.connection, row.deleted_ms),
             row.deleted_by,
         )
 
@@ -214,9 +215,6 @@ class UserTable:
     def _quote(self, name: str) -> str:
         return self.connection.ops.quote_name(name)
 
-    def _time(self, ms: int | None) -> str | None:
-        return None if ms is None else adapt_time(self.connection, EPOCH + timedelta(milliseconds=ms))
-
 
 def adapt_time(connection: Any, moment: datetime) -> str:
     """A time as the database's columns take it; as text, which costs a third."""
@@ -226,6 +224,12 @@ def adapt_time(connection: Any, moment: datetime) -> str:
     if zone is not UTC:
         moment = moment.astimezone(zone)
     return moment.replace(tzinfo=None).isoformat(" ")
+
+
+def adapt_ms(connection: Any, ms: int | None) -> str | None:
+    """A time in ms since 1970, likewise."""
+    # Of a whole number of ms the float is near enough to give the same ms again.
+    return None if ms is None else adapt_time(connection, datetime.fromtimestamp(ms / 1000, UTC))
 
 
 def _row(record: Sequence[Any]) -> Row:

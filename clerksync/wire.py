@@ -29,11 +29,12 @@ class Email(msgspec.Struct):
 
 
 class Phone(msgspec.Struct):
-    """One phone number, E.164."""
+    """One phone number, E.164; ``backup_codes`` is read in order not to be stored."""
 
     id: str | None = None
     phone_number: str | None = None
     verification: Verification | None = None
+    backup_codes: list[Any] | None = None
 
 
 class Wallet(msgspec.Struct):
