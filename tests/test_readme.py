@@ -15,6 +15,7 @@ import tomllib
 from argparse import SUPPRESS
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -24,12 +25,19 @@ from clerksync import exceptions
 from clerksync.audit import Finding, FindingKind, Summary
 from clerksync.breaker import default_limit
 from clerksync.conf import Settings, settings
+from clerksync.events import off
+from clerksync.models import WebhookEvent
+from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
 from clerksync.testing import FakeClerk, every_shape
 from project.defaults import BASE_DIR
 from tests import demos
+from tests.deliveries import USER, WEBHOOK_SECRET, changed, deliver, now_ms
 
 README = (BASE_DIR / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("sync_clerk_users", "audit_clerk_users")
+SYNCS = ("sync_clerk_users", "audit_clerk_users")
+COMMANDS = (*SYNCS, "check_clerk", "replay_clerk_events", "prune_clerk_events")
+#: Commands of the demo, which runs in a terminal of its own.
+DEMO = "python manage.py send_clerk_event "
 
 _VENV = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/python"
 #: They install something, so no test runs them; the CI script does the same and is the test of it.
@@ -100,6 +108,8 @@ def new_project(tmp_path: Path) -> Path:
     subprocess.run(start, check=True)
     with (tmp_path / "harbour" / "settings.py").open("a") as file:
         file.write(blocks("python")[0])
+    with (tmp_path / "harbour" / "urls.py").open("a") as file:
+        file.write(blocks("python")[1])
     return tmp_path
 
 
@@ -109,6 +119,7 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "CLERK_SECRET_KEY": settings.CLERK_SECRET_KEY,
         "CLERK_PUBLISHABLE_KEY": settings.CLERK_PUBLISHABLE_KEY,
         "CLERK_API_URL": settings.CLERK_API_URL,
+        "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET,
         "DJANGO_SETTINGS_MODULE": "harbour.settings",
     }
     return subprocess.run(
@@ -122,17 +133,29 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk) -> None:
+@pytest.mark.django_db(transaction=True)
+def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk, live_server: Any) -> None:
     """Every other command line works in a project that is set up as the README says, in its order."""
     every_shape(clerk_server)
+    site = live_server.url.replace("localhost", "127.0.0.1")
     for line in lines():
-        if line not in INSTALLING:
-            done = manage(new_project, *shlex.split(line)[2:])
+        if line not in INSTALLING and not line.startswith(DEMO):
+            done = manage(new_project, *shlex.split(line.replace("https://your.site", site))[2:])
             assert (line, done.returncode, done.stderr) == (line, 0, "")
     assert "Clean: 54 users" in manage(new_project, "audit_clerk_users").stdout
-    done = manage(new_project, "shell", "--command", blocks("python")[1])
+    done = manage(new_project, "shell", "--command", blocks("python")[2])
     assert done.returncode == 0
     assert done.stdout.count("\nuser_") + done.stdout.startswith("user_") == 10
+
+
+def test_commands__of_the_demo(tmp_path: Path) -> None:
+    """The events that the README sends to the demo's site are applied."""
+    with demos.site(tmp_path / "demo.sqlite3"):
+        for line in lines():
+            if line.startswith(DEMO):
+                name, *options = shlex.split(line)[2:]
+                done = demos.run(tmp_path / "demo.sqlite3", *options, name=name)
+                assert (line, done.returncode, done.stdout.split()[-1]) == (line, 0, "applied")
 
 
 def test_commands__checked_settings(new_project: Path, clerk_server: FakeClerk) -> None:
@@ -193,7 +216,7 @@ def test_json__of_a_sync(clerk_server: FakeClerk) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", SYNCS)
 def test_json__wrong_key(name: str, clerk_server: FakeClerk) -> None:
     """A key that Clerk does not accept ends with 2: a sync tells no object, an audit an incomplete one."""
     clerk_server.secret_key = "sk_test_another"
@@ -219,6 +242,30 @@ def test_settings__named_with_defaults() -> None:
     listed = rows(section("Settings"), heading="Setting")
     told = [(name.strip("`"), ast.literal_eval(default.strip("`"))) for name, default, _ in listed]
     assert told == [(setting.name, setting.default) for setting in Settings.declared()]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_handler__as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The handler of section 5 is called for an event."""
+    module: dict[str, Any] = {}
+    exec(blocks("python")[3], module)  # noqa: S102  # our own README
+    try:
+        assert deliver(changed(now_ms(), event_type="user.created")) == "applied"
+    finally:
+        off(module["greet"])
+    assert capsys.readouterr().out.startswith(f"user.created: {USER} at ")
+
+
+def test_answers__all_named() -> None:
+    """The table has everything that an accepted event is answered with; a handler's failure is no answer."""
+    told = names(section("What is answered"), heading="Answer")
+    assert sorted(told) == sorted({*WebhookEvent.State.values, "duplicate"} - {"failed"})
+
+
+def test_events__to_tick() -> None:
+    """What to tick, and what not, is what check_clerk says."""
+    found = re.findall(r"`([\w.]+\.created|user\.\w+)`", section("5. Webhooks"))
+    assert found == [*TICK, *MAY_TICK, *DO_NOT_TICK]
 
 
 def test_versions__as_declared() -> None:
