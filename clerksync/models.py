@@ -7,9 +7,22 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Length
+from django.db.models.lookups import LessThan
 from django.utils.translation import gettext_lazy as _
 
 from clerksync.managers import ClerkUserQuerySet
+
+_TEXT = "text_pattern_ops"
+
+
+def _is_short(name: str) -> Q:
+    """Not too long for PostgreSQL's B-tree, which takes 2,704 bytes; names have no limit."""
+    return Q(**{f"{name}__isnull": True}) | Q(LessThan(Length(name), 256))
+
+
+#: What the index of names holds; a query that says this, too, is served by it.
+SHORT_NAMES = _is_short("first_name") & _is_short("last_name")
 
 
 class ClerkUser(models.Model):
@@ -88,10 +101,21 @@ class ClerkUser(models.Model):
         verbose_name = _("Clerk user")
         verbose_name_plural = _("Clerk users")
         indexes = [
-            models.Index(fields=["email"], name="clerksync_user_email"),
-            models.Index(fields=["username"], name="clerksync_user_username"),
-            models.Index(fields=["external_id"], name="clerksync_user_external_id"),
-            models.Index(fields=["created_ms"], name="clerksync_user_created"),
+            # The operator classes let PostgreSQL look up beginnings as well; SQLite does so without.
+            models.Index(fields=["email"], opclasses=[_TEXT], name="clerksync_user_email"),
+            models.Index(fields=["username"], opclasses=[_TEXT], name="clerksync_user_username"),
+            models.Index(fields=["external_id"], opclasses=[_TEXT], name="clerksync_user_external_id"),
+            models.Index(
+                fields=["first_name", "last_name"],
+                opclasses=[_TEXT, _TEXT],
+                condition=SHORT_NAMES,
+                name="clerksync_user_names",
+            ),
+            # The order of lists, with what they are filtered by: no row is read that does not fit.
+            models.Index(
+                fields=["created_ms", "state", "banned", "email_verified"], name="clerksync_user_created"
+            ),
+            models.Index(fields=["created_ms"], condition=Q(email=None), name="clerksync_user_no_email"),
             models.Index(fields=["retry_ms"], condition=~Q(doubt_reason=""), name="clerksync_user_doubt"),
         ]
 

@@ -39,7 +39,7 @@ Rule = Callable[[str, str], str | None]
 _Found = tuple[str, str]
 
 #: These and everything below them.
-_RESERVED_DOMAINS = frozenset(
+RESERVED_DOMAINS = frozenset(
     {"example", "invalid", "localhost", "test", "example.com", "example.net", "example.org"}
 )
 
@@ -47,14 +47,14 @@ _KINDS_OF_USERS = (
     "anonymous", "clerk", "default", "demo", "dummy", "example", "guest", "new", "sample", "test", "unknown", "unnamed",
 )  # fmt: skip
 #: Nobody is called this, so one field is enough. Written as ``_words`` leaves it.
-_NEVER_A_NAME = frozenset(
+NEVER_A_NAME = frozenset(
     {f"{kind} user" for kind in _KINDS_OF_USERS}
     | {f"{kind}user" for kind in _KINDS_OF_USERS}
     | {"first name", "firstname", "full name", "last name", "lastname", "no name", "user name", "your name"}
     | {"n/a", "n / a", "not available", "not provided", "placeholder", "undefined"}
 )
 #: People are called this, too, so it has to be the whole name.
-_RARELY_A_NAME = frozenset(
+RARELY_A_NAME = frozenset(
     {
         "anonymous",
         "first last",
@@ -156,7 +156,7 @@ class PlaceholderRules:
 
     def _is_reserved(self, domain: str) -> bool:
         suffixes = _suffixes(domain)
-        return not _RESERVED_DOMAINS.isdisjoint(suffixes) and self._real.isdisjoint(suffixes)
+        return not RESERVED_DOMAINS.isdisjoint(suffixes) and self._real.isdisjoint(suffixes)
 
     @cached_property
     def _real(self) -> frozenset[str]:
@@ -215,9 +215,9 @@ def _in_names(folded: dict[str, str]) -> Iterator[_Found]:
     whole = _without_number(" ".join(names.values()))
     is_generic = _is_generic(whole) or all(map(_is_generic, names.values()))
     for field, name in names.items():
-        if is_generic or name in _NEVER_A_NAME:
+        if is_generic or name in NEVER_A_NAME:
             yield field, "generic_name"
-    if "username" in folded and _words(folded["username"]) in _NEVER_A_NAME:
+    if "username" in folded and _words(folded["username"]) in NEVER_A_NAME:
         yield "username", "generic_name"
 
 
@@ -232,7 +232,7 @@ def _without_number(words: str) -> str:
 
 
 def _is_generic(words: str) -> bool:
-    return words in _NEVER_A_NAME or words in _RARELY_A_NAME or _FILLER.fullmatch(words) is not None
+    return words in NEVER_A_NAME or words in RARELY_A_NAME or _FILLER.fullmatch(words) is not None
 
 
 def _with_clerk_id(folded: dict[str, str], identity: str) -> Iterator[_Found]:
