@@ -40,13 +40,14 @@ def test_find__whole_object() -> None:
 
 def test_find__ordinary_user() -> None:
     """A person with ordinary data has no placeholder."""
-    values = {
-        "email": "ada@harbour-works.io",
-        "first_name": "Ada",
-        "last_name": "Lovelace",
-        "username": "ada",
-    }
-    assert find(**values, phone_number="+4915123456789") == set()
+    found = find(
+        email="ada@harbour-works.io",
+        first_name="Ada",
+        last_name="Lovelace",
+        username="ada",
+        phone_number="+4915123456789",
+    )
+    assert found == set()
 
 
 @pytest.mark.parametrize("blank", [None, "", "  ", "\u200b", "\u3164", "\u00a0\ufeff"])
