@@ -115,7 +115,7 @@ def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool
 
 def _apply(entry: journal.Entry, verdict: _Verdict, observation: Observation) -> _Verdict:
     rows = {} if verdict.row is None else {observation.clerk_id: verdict.row}
-    change = mirror.apply([observation], rows=rows)[observation.clerk_id]
+    change = mirror.apply([observation], rows=rows, savepoint=False)[observation.clerk_id]
     state, reason = _state_of(change.outcome)
     if state is not verdict.state:  # another process was faster than our decision
         journal.correct(entry.svix_id, state=state, reason=reason)

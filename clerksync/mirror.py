@@ -67,6 +67,7 @@ def apply(
     compare_all: bool = False,
     with_fields: bool = False,
     dry_run: bool = False,
+    savepoint: bool = True,
 ) -> dict[str, Change]:
     """Bring the table up to date with a batch of observations, whatever their order.
 
@@ -77,11 +78,11 @@ def apply(
     Args:
         observations: Those without a ``clerk_id`` are left out.
         rows: What ``read`` said of these users just now, to save reading it again.
-        max_deletes: How many users may be buried because a read by id found nothing;
-            None for the breaker's own limit.
+        max_deletes: So many users may be buried because a read by id found nothing; None: the breaker's limit.
         compare_all: Compare every column of every user, not only the digest.
         with_fields: Tell the old and new values of what changes.
         dry_run: Decide and tell, but write nothing.
+        savepoint: Let the caller's transaction survive an error; False saves two statements.
 
     Returns:
         What happened, by Clerk id.
@@ -91,7 +92,7 @@ def apply(
     """
     return _Batch(
         observations, max_deletes=max_deletes, compare_all=compare_all, with_fields=with_fields
-    ).run(rows, dry_run=dry_run)
+    ).run(rows, dry_run=dry_run, savepoint=savepoint)
 
 
 _NO_FIELDS: Mapping[str, tuple[Any, Any]] = {}
@@ -119,7 +120,7 @@ class _Batch:
         self.with_fields = with_fields or signals.user_updated.has_listeners(ClerkUser)
         self.changes: dict[str, Change] = {}
 
-    def run(self, rows: Mapping[str, Row] | None, *, dry_run: bool) -> dict[str, Change]:
+    def run(self, rows: Mapping[str, Row] | None, *, dry_run: bool, savepoint: bool) -> dict[str, Change]:
         """Decide, and write what is to be written."""
         if not self.by_id:
             return {}
@@ -127,7 +128,7 @@ class _Batch:
         if dry_run:
             self._check_deletes(pending, lock=False)
         elif pending:
-            with transaction.atomic(using=self.using):
+            with transaction.atomic(using=self.using, savepoint=savepoint):
                 self._check_deletes(pending)
                 self._write(pending)
                 transaction.on_commit(partial(_send_signals, self.changes), using=self.using)

@@ -127,7 +127,11 @@ class UserTable:
 
     def _execute(self, cursor: Any, upsert: _Upsert, rows: list[tuple[Any, ...]]) -> int:
         values = f"VALUES ({', '.join(['%s'] * len(upsert.columns))})"
-        cursor.executemany(f"INSERT INTO {self._name} {upsert.text(values)}", rows)
+        sql = f"INSERT INTO {self._name} {upsert.text(values)}"
+        if len(rows) == 1:  # a webhook: psycopg's pipeline would cost it two round trips more
+            cursor.execute(sql, rows[0])
+        else:
+            cursor.executemany(sql, rows)
         written: int = cursor.rowcount
         return written
 
