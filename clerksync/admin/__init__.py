@@ -1,8 +1,9 @@
-"""The admin: users and runs to look at, and users to read again from Clerk."""
+"""The admin: users, runs and webhook events to look at, to read again from Clerk and to replay."""
 
 from __future__ import annotations
 
+from clerksync.admin.events import RejectedDeliveriesAdmin, WebhookEventAdmin
 from clerksync.admin.runs import SyncRunAdmin
 from clerksync.admin.users import ClerkUserAdmin
 
-__all__ = ["ClerkUserAdmin", "SyncRunAdmin"]
+__all__ = ["ClerkUserAdmin", "RejectedDeliveriesAdmin", "SyncRunAdmin", "WebhookEventAdmin"]
