@@ -1,6 +1,8 @@
 """The test command: ``python -m tests`` runs everything that has to pass.
 
 ``python -m tests --fast`` runs pytest on SQLite alone. What follows ``--`` goes to pytest.
+``python -m tests --matrix`` runs tox: the lowest and the newest versions of Python and of what we depend
+on. What follows ``--`` goes to tox.
 All steps are run whatever fails; the exit status is 1 if any did.
 """
 
@@ -43,13 +45,16 @@ def main() -> int:
     """Run the steps and sum up."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="pytest on SQLite alone")
-    parser.add_argument("pytest", nargs="*", metavar="ARGUMENT", help="for pytest, after --")
+    parser.add_argument("--matrix", action="store_true", help="the lowest and the newest versions, by tox")
+    parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for pytest or tox, after --")
     options = parser.parse_args()
     forget_keys()
     if options.fast:
-        return _summary([_timed(_pytest("sqlite", *options.pytest))])
+        return _summary([_timed(_pytest("sqlite", *options.arguments))])
+    if options.matrix:
+        return _summary([_timed(_tox(*options.arguments))])
     with _measured() as coverage:
-        steps = [*_static(), *_suites(*options.pytest), *coverage]
+        steps = [*_static(), *_suites(*options.arguments), *coverage]
         return _summary([_timed(step) for step in steps])
 
 
@@ -66,12 +71,21 @@ def _static() -> list[Step]:
 
 
 def _suites(*arguments: str) -> list[Step]:
-    runner = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-n", "2")
+    coverage = (sys.executable, "-m", "coverage", "run", "--parallel-mode")
+    runner = (*coverage, "-m", "pytest", "-n", "2", "--dist", "loadgroup")
     return [_pytest(kind, *arguments, runner=runner) for kind in databases.KINDS]
 
 
 def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = (sys.executable, "-m", "pytest")) -> Step:
     return Step(f"Tests on {kind}", (*runner, *arguments), {databases.KIND: kind})
+
+
+def _tox(*arguments: str) -> Step:
+    """Show tox the Pythons that pyenv has installed, for it sees those alone that are switched on."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    pythons = sorted(str(path) for path in pyenv.glob("versions/3.1?.*/bin/python"))
+    discover = ("--discover", *pythons) if pythons else ()
+    return Step("Matrix", (_tool("tox"), "run", *discover, *arguments))
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A project that uses clerksync as an installed package, and tests itself with ``clerksync.testing``."""

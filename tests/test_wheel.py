@@ -1,0 +1,181 @@
+"""The wheel and the sdist: what is in them, and a project of its own that uses nothing else of ours."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clerksync import __version__, conf
+from clerksync.testing import FakeClerk
+from project.defaults import BASE_DIR
+from tests import databases
+
+#: What a user's environment has beside the wheel, to run its own tests.
+RUNNERS = ("pytest", "pytest-django")
+PROJECT = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]
+
+# xdist keeps these on one worker, so that one wheel is built.
+pytestmark = [
+    pytest.mark.xdist_group("wheel"),
+    pytest.mark.skipif(databases.kind() != "sqlite", reason="has nothing to do with our own database"),
+    pytest.mark.timeout(300),
+]
+
+
+def run(*command: object, cwd: Path, **variables: str) -> str:
+    """Run a command that has to succeed, in an environment that does not point to the checkout."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of the checkout."""
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder, cwd=BASE_DIR)
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built of the source distribution and nothing else."""
+    folder = tmp_path_factory.mktemp("wheel")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    (sources,) = folder.iterdir()
+    run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=sources)
+    return next(folder.glob("*.whl"))
+
+
+def package_files() -> set[str]:
+    """The files of the package in the checkout."""
+    found = (path for path in (BASE_DIR / "clerksync").rglob("*") if path.is_file())
+    return {path.relative_to(BASE_DIR).as_posix() for path in found if path.suffix != ".pyc"}
+
+
+def test_wheel__holds_clerksync_alone(wheel: Path) -> None:
+    """Every file of the package is in it, whatever its kind, and beside it only what tells about it."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    told = {name for name in names if name.startswith(f"clerksync-{__version__}.dist-info/")}
+    assert names - told == package_files()
+    assert {"clerksync/py.typed", "clerksync/migrations/0001_initial.py"} <= names
+    assert f"clerksync-{__version__}.dist-info/licenses/LICENSE" in told
+    # Without entry points pytest cannot load the plugin on its own.
+    assert not any(name.endswith("entry_points.txt") for name in told)
+
+
+def test_wheel__requires_what_is_declared(wheel: Path) -> None:
+    """Who installs it without extras gets the dependencies of the core."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = archive.read(f"clerksync-{__version__}.dist-info/METADATA").decode()
+    required = re.findall(r"^Requires-Dist: (.*)$", metadata, re.MULTILINE)
+    core = [requirement for requirement in required if "extra ==" not in requirement]
+    assert sorted(core) == sorted(PROJECT["dependencies"])
+
+
+def test_sdist__holds_the_package(sdist: Path) -> None:
+    """It is made of the package and its papers, without tests and project."""
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    papers = {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "PKG-INFO", ".gitignore"}
+    assert names == package_files() | papers
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample project in a directory of its own."""
+
+    folder: Path
+    python: str
+
+    def run(self, *arguments: str, **variables: str) -> str:
+        """Run Python in it and return what it says; every warning is an error."""
+        return run(
+            self.python,
+            *("-W", "error", *arguments),
+            cwd=self.folder,
+            DJANGO_SETTINGS_MODULE="sample.settings",
+            **variables,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python with the wheel, installed from an index of what it requires, and a user's test runners."""
+    folder = tmp_path_factory.mktemp("installed")
+    download = (sys.executable, "-m", "pip", "download", "-q", "-d", folder / "index")
+    try:
+        run(*download, "--no-deps", *RUNNERS, cwd=folder)
+    except AssertionError:
+        pytest.skip("no package index can be reached (this is left out by: pytest -m 'not network')")
+    run(*download, wheel, *RUNNERS, cwd=folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    python = str(folder / "venv" / "bin" / "python")
+    install = ("install", "-q", "--no-index", "--find-links", folder / "index")
+    run(sys.executable, "-m", "pip", "--python", python, *install, "clerksync", *RUNNERS, cwd=folder)
+    return python
+
+
+@pytest.fixture(params=["here", pytest.param("installed", marks=pytest.mark.network)])
+def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
+    """The sample project, migrated: with this very environment, and with the wheel in a new one."""
+    python = sys.executable if request.param == "here" else request.getfixturevalue("installed")
+    shutil.copytree(BASE_DIR / "tests" / "sample", tmp_path / "sample")
+    sample = Sample(tmp_path, python)
+    sample.run("-m", "django", "migrate", "--verbosity", "0")
+    return sample
+
+
+@pytest.mark.network
+def test_installed__nothing_else_of_ours(installed: str, tmp_path: Path) -> None:
+    """What the sample runs with is the wheel and the core's dependencies."""
+    search = "from importlib.util import find_spec; print([find_spec(name) is not None for name in {}])"
+    names = ["clerksync", "tests", "project", "rest_framework", "psycopg", "environ"]
+    assert run(installed, "-c", search.format(names), cwd=tmp_path) == f"{[True] + [False] * 5}\n"
+
+
+def test_sample__is_set_up(sample: Sample) -> None:
+    """Migrations and system checks have nothing to add."""
+    sample.run("-m", "django", "makemigrations", "--check", "--dry-run")
+    keys = {"CLERK_SECRET_KEY": "sk_test_of_the_sample"}
+    assert "no issues" in sample.run("-m", "django", "check", "--fail-level", "WARNING", **keys)
+
+
+def test_sample__syncs(sample: Sample, clerk: FakeClerk) -> None:
+    """It reads the fake Clerk, once all and once nothing new."""
+    clerk.create_users(600)
+    keys = {"CLERK_SECRET_KEY": clerk.secret_key, "CLERK_API_URL": conf.settings.CLERK_API_URL}
+    for told in (r"created +600\b", r"unchanged +600\b"):
+        assert re.search(told, sample.run("-m", "django", "sync_clerk_users", "--no-progress", **keys))
+
+
+def test_sample__tests_itself_with_unittest(sample: Sample) -> None:
+    """Its own tests pass with the mixin."""
+    assert "OK" in sample.run("-m", "django", "test", "sample.test_with_unittest")
+
+
+def test_sample__tests_itself_with_pytest(sample: Sample) -> None:
+    """Its own tests pass with the plugin, those of unittest among them."""
+    told = sample.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q", "sample")
+    assert re.search(r"^3 passed", told, re.MULTILINE), told
