@@ -262,7 +262,7 @@ class WebhookEvent(models.Model):
         #: A handler of the project failed; the mirror is up to date.
         FAILED = "failed", _("handler failed")
 
-    svix_id = models.CharField(_("Svix id"), max_length=255, unique=True)
+    svix_id = models.CharField(_("Svix id"), max_length=255)
     type = models.CharField(_("type"), max_length=100)
     object_id = models.CharField(_("object id"), max_length=255, default="", blank=True)
     instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
@@ -283,8 +283,13 @@ class WebhookEvent(models.Model):
         indexes = [
             models.Index(fields=["-received_at"], name="clerksync_event_received"),
             models.Index(fields=["object_id", "-received_at"], name="clerksync_event_object"),
-            models.Index(fields=["state", "-received_at"], name="clerksync_event_state"),
+            # Most are applied, and need no entry to be found.
+            models.Index(
+                fields=["state", "-received_at"], condition=~Q(state="applied"), name="clerksync_event_state"
+            ),
         ]
+        # A unique field would get a second index on PostgreSQL, for beginnings.
+        constraints = [models.UniqueConstraint(fields=["svix_id"], name="clerksync_event_svix_id")]
 
     def __str__(self) -> str:
         return f"{self.type} {self.svix_id}"

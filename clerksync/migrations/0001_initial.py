@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
             name='WebhookEvent',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('svix_id', models.CharField(max_length=255, unique=True, verbose_name='Svix id')),
+                ('svix_id', models.CharField(max_length=255, verbose_name='Svix id')),
                 ('type', models.CharField(max_length=100, verbose_name='type')),
                 ('object_id', models.CharField(blank=True, default='', max_length=255, verbose_name='object id')),
                 ('instance_id', models.CharField(blank=True, default='', max_length=64, verbose_name='Clerk instance')),
@@ -149,7 +149,8 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'webhook event',
                 'verbose_name_plural': 'webhook events',
-                'indexes': [models.Index(fields=['-received_at'], name='clerksync_event_received'), models.Index(fields=['object_id', '-received_at'], name='clerksync_event_object'), models.Index(fields=['state', '-received_at'], name='clerksync_event_state')],
+                'indexes': [models.Index(fields=['-received_at'], name='clerksync_event_received'), models.Index(fields=['object_id', '-received_at'], name='clerksync_event_object'), models.Index(condition=models.Q(('state', 'applied'), _negated=True), fields=['state', '-received_at'], name='clerksync_event_state')],
+                'constraints': [models.UniqueConstraint(fields=('svix_id',), name='clerksync_event_svix_id')],
             },
         ),
     ]
