@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from email.utils import formatdate
@@ -13,18 +12,18 @@ from django.test import Client
 from django.urls import reverse
 
 from clerksync.testing import faultkinds
+from clerksync.testing.admission import check_key, check_version
 from clerksync.testing.clock import Clock, VirtualClock
 from clerksync.testing.deliveries import Delivery, data_of, event_body, sign
 from clerksync.testing.endpoints import Endpoints, find_route
 from clerksync.testing.faults import Fault, FaultBook
 from clerksync.testing.instance import Instance
 from clerksync.testing.listing import UnknownCursor
-from clerksync.testing.ordering import Tie
+from clerksync.testing.ordering import shuffled_by
 from clerksync.testing.population import Population
 from clerksync.testing.ratelimit import RateLimit, too_many_requests
 from clerksync.testing.wire import Json, RecordedRequest, Refusal, Request, Response
 
-API_VERSIONS = ("2021-02-05", "2024-10-01", "2025-04-10", "2025-11-10", "2026-05-12")
 DEFAULT_INSTANCE_ID = "ins_2kVqNwXcRtYb7mHsDfJpL3gZaEo"
 #: Seconds after which nobody takes a user for too young to be shown.
 OLD_ENOUGH = 120
@@ -116,10 +115,9 @@ class FakeClerk(Population):
             return self._faults.arm(kind, times=times, on=on, after=after, options=options)
 
     def sync_users(self, *clerk_ids: str) -> None:
-        """Bring the rows of these users up to date; no fault meets these requests, and they are not recorded.
+        """Bring the rows of these users up to date; no fault meets these requests, none is recorded.
 
-        For users who are gone a virtual clock moves on first: so soon after their creation it would prove
-        nothing that Clerk does not show them.
+        For users who are gone a virtual clock moves on: an absence so soon would prove nothing.
         """
         if isinstance(self.clock, VirtualClock) and any(clerk_id not in self for clerk_id in clerk_ids):
             self.advance(seconds=OLD_ENOUGH)
@@ -165,7 +163,7 @@ class FakeClerk(Population):
         svix_id: str | None = None,
         client: Client | None = None,
     ) -> Any:
-        """Deliver an event to the project's webhook as ``sign_webhook`` makes it, and return the response.
+        """Deliver an event as ``sign_webhook`` makes it, and return the response.
 
         The project's URLs must include ``clerksync.urls``; CSRF is enforced, as it would be for Clerk.
         """
@@ -216,36 +214,19 @@ class FakeClerk(Population):
     def _answer(self, request: Request, faults: list[Fault], *, trace_id: str) -> Response:
         for fault in faults:
             request = faultkinds.rewrite(fault.kind, request, options=fault.options)
-        shuffled = any(fault.kind == "shuffle_ties" for fault in faults)
         endpoints = Endpoints(
             population=self,
             instance=self.instance,
             unknown_cursor=self.unknown_cursor,
-            tie=_shuffled(trace_id) if shuffled else None,
+            tie=shuffled_by(trace_id) if any(fault.kind == "shuffle_ties" for fault in faults) else None,
         )
         try:
-            self._check_version(request)
-            self._check_key(request)
+            check_version(request)
+            check_key(request, secret_key=self.secret_key)
             self._check_rate(request)
             return endpoints.answer(request)
         except Refusal as refusal:
-            return _with_retry_after(refusal.response(trace_id=trace_id), refusal)
-
-    def _check_version(self, request: Request) -> None:
-        header = request.header("Clerk-API-Version")
-        versions = [value for name, value in request.query if name == "__clerk_api_version"]
-        asked = versions + ([] if header is None else [header])
-        if len(asked) > 1 or any(version not in API_VERSIONS for version in asked):
-            raise Refusal(400, code="api_version_invalid", message="Invalid API version")
-
-    def _check_key(self, request: Request) -> None:
-        scheme, _, key = (request.header("Authorization") or "").partition(" ")
-        if not scheme:
-            raise Refusal(401, code="authentication_invalid", message="Invalid authentication")
-        if scheme.lower() != "bearer" or not key:
-            raise Refusal(401, code="authorization_header_format_invalid", message="Invalid Authorization")
-        if key != self.secret_key:
-            raise Refusal(401, code="clerk_key_invalid", message="The provided Clerk Secret Key is invalid.")
+            return refusal.response(trace_id=trace_id)
 
     def _check_rate(self, request: Request) -> None:
         if self._rate_limit is None or request.path == "/v1/jwks":
@@ -262,27 +243,7 @@ class FakeClerk(Population):
         return replace(response, headers={"Date": date, **response.headers})
 
     def _recorded(self, request: Request, response: Response) -> Response:
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
-        record = RecordedRequest(
-            method=request.method,
-            path=request.path,
-            query=tuple(request.query),
-            status=response.status,
-            at_ms=self.clock.now_ms(),
-            headers=headers,
-        )
+        at_ms = self.clock.now_ms()
         with self.lock:
-            self.requests.append(record)
+            self.requests.append(RecordedRequest.of(request, status=response.status, at_ms=at_ms))
         return response
-
-
-def _shuffled(salt: str) -> Tie:
-    """Return a tie-breaker that is another one for every answer."""
-    start = zlib.crc32(salt.encode())
-    return lambda record: zlib.crc32(record.clerk_id.encode(), start)
-
-
-def _with_retry_after(response: Response, refusal: Refusal) -> Response:
-    if "resets_in" not in refusal.meta:
-        return response
-    return replace(response, headers={**response.headers, "Retry-After": str(refusal.meta["resets_in"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -67,3 +68,9 @@ class Ordering:
         value = self._value(record)
         tie = record.tie if self._tie is None else self._tie(record)
         return (value is None, 0 if value is None else value, tie, record.clerk_id)
+
+
+def shuffled_by(salt: str) -> Tie:
+    """Return a tie-breaker that is another one for every salt."""
+    start = zlib.crc32(salt.encode())
+    return lambda record: zlib.crc32(record.clerk_id.encode(), start)

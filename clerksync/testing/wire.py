@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
 
 import msgspec
 
@@ -56,6 +56,12 @@ class RecordedRequest:
     at_ms: int
     headers: Mapping[str, str]
 
+    @classmethod
+    def of(cls, request: Request, *, status: int, at_ms: int) -> Self:
+        """Return the record of a request, without its key."""
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
+        return cls(request.method, request.path, tuple(request.query), status, at_ms, headers)
+
 
 class Refusal(Exception):
     """A request that Clerk answers with an error envelope."""
@@ -78,7 +84,10 @@ class Refusal(Exception):
             "code": self.code,
             "meta": self.meta,
         }
-        return json_response({"errors": [error], "clerk_trace_id": trace_id}, status=self.status)
+        response = json_response({"errors": [error], "clerk_trace_id": trace_id}, status=self.status)
+        if "resets_in" not in self.meta:
+            return response
+        return replace(response, headers={**response.headers, "Retry-After": str(self.meta["resets_in"])})
 
 
 def json_response(content: object, *, status: int = 200) -> Response:
