@@ -271,12 +271,11 @@ def _doubt(row: Row, reason: Doubt, at_ms: int) -> Decision:
     if row.doubt_reason and row.doubt_ms >= at_ms:
         return Decision(Outcome.DOUBTED)
     due = at_ms if reason is Doubt.ABSENT else at_ms + SETTLE_MS
-    doubted = msgspec.structs.replace(
-        row,
-        doubt_reason=reason,
-        doubt_ms=at_ms,
-        retry_ms=min(row.retry_ms, due) if row.doubt_reason else due,
-    )
+    if row.doubt_reason and (row.doubt_tries == 0 or reason is Doubt.ABSENT):
+        due = min(row.retry_ms, due)
+    elif row.doubt_reason:
+        due = row.retry_ms  # reads by id have not settled it: they keep their growing distance
+    doubted = msgspec.structs.replace(row, doubt_reason=reason, doubt_ms=at_ms, retry_ms=due)
     return Decision(Outcome.DOUBTED, doubted)
 
 

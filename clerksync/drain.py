@@ -18,7 +18,14 @@ from django.db import transaction
 from clerksync import mirror
 from clerksync.breaker import check_deletes
 from clerksync.client import ClerkClient
-from clerksync.exceptions import DeletesRefused, FilterIgnored, NotFound, PayloadError
+from clerksync.exceptions import (
+    ClerkRejected,
+    DeletesRefused,
+    FilterIgnored,
+    KeyRejected,
+    NotFound,
+    PayloadError,
+)
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
@@ -151,6 +158,8 @@ class Drain:
     def _read_one(self, clerk_id: str, observed_ms: int) -> Observation:
         try:
             page = self.client.get_user(clerk_id)
+        except KeyRejected:
+            raise
         except NotFound:
             return Observation(
                 clerk_id=clerk_id,
@@ -159,6 +168,9 @@ class Drain:
                 observed_ms=observed_ms,
                 provenance=self.provenance,
             )
+        except ClerkRejected as error:
+            # One user whom Clerk does not give out must not keep the others waiting.
+            return self._unreadable(clerk_id, f"Clerk refuses to show the user: status {error.status}")
         try:
             observation = self.parser.parse_user(
                 page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.db import models
@@ -12,6 +11,7 @@ from django.db.models.lookups import LessThan
 from django.utils.translation import gettext_lazy as _
 
 from clerksync.managers import ClerkUserQuerySet
+from clerksync.salvage import load_object
 
 _TEXT = "text_pattern_ops"
 
@@ -127,8 +127,7 @@ class ClerkUser(models.Model):
         """The user as Clerk sent it; None if payloads are not stored."""
         if self.payload_text is None:
             return None
-        payload: dict[str, Any] = json.loads(self.payload_text)
-        return payload
+        return load_object(self.payload_text.encode())
 
     @property
     def is_active(self) -> bool:
@@ -299,8 +298,7 @@ class WebhookEvent(models.Model):
         """The event as it was signed, without what is never stored; None if nothing was kept."""
         if self.payload_text is None:
             return None
-        payload: dict[str, Any] = json.loads(self.payload_text)
-        return payload
+        return load_object(self.payload_text.encode())
 
 
 class RejectedDeliveries(models.Model):

@@ -291,3 +291,18 @@ def test_fold__any_order_of_webhooks_ends_in_the_same_row() -> None:
         (row.state, row.observed_ms) for order in itertools.permutations(events) if (row := after(*order))
     }
     assert states == {("deleted", T0 + 9)}
+
+
+def test_doubt__a_new_suspicion_keeps_the_distance_of_the_reads() -> None:
+    """A user whom no read settles is not read again at each list that shows the same."""
+    row = row_after(partial(seen(5, 5)), partial(seen(5, 9_000, source=Source.GET)))
+    again = row_after(
+        partial(seen(5, 5)), partial(seen(5, 9_000, source=Source.GET)), partial(seen(5, 20_000))
+    )
+    assert again.retry_ms == row.retry_ms == T0 + 69_000
+
+
+def test_doubt__an_absence_is_due_at_once_all_the_same() -> None:
+    """Sweeps settle absences in the same run."""
+    row = row_after(partial(seen(5, 5)), partial(seen(5, 9_000, source=Source.GET)), missed(20_000))
+    assert row.retry_ms == T0 + 20_000

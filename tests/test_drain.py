@@ -229,6 +229,15 @@ def test_doubt__another_user_for_a_read(syncer: Syncer) -> None:
     assert not ClerkUser.objects.deleted().exists()
 
 
+def test_doubt__a_refused_read_keeps_nobody_waiting(syncer: Syncer) -> None:
+    """One user whom Clerk does not give out stays in doubt; the others are judged."""
+    first, *others = missing_users(syncer, 3, of=30)[:3]
+    syncer.clerk.fail(422, times=None, on=f"GET /v1/users/{first}")
+    report = syncer.full()
+    assert (report.counts["deleted"], report.in_doubt, report.exit_status) == (2, 1, 1)
+    assert set(ClerkUser.objects.deleted().values_list("pk", flat=True)) == set(others)
+
+
 def test_breaker__counts_over_a_day(syncer: Syncer) -> None:
     """Many small runs bury no more than one: the limit is for 24 hours of Clerk's clock."""
     ids = missing_users(syncer, 3, of=12)

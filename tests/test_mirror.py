@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -314,3 +315,13 @@ def test_breaker__deletes_by_event_are_exempt() -> None:
     """What Clerk reports is believed."""
     mirror.apply(many(10))
     assert set(outcomes(*[gone(5, clerk_id=f"user_{n:05}") for n in range(10)]).values()) == {Outcome.DELETED}
+
+
+def test_payload__of_deep_nesting_can_be_read() -> None:
+    """What the careful way stored, the model gives back."""
+    deep = b'{"a":' * 1_200 + b"1" + b"}" * 1_200
+    body = json.dumps(user_json(unsafe_metadata=7)).encode().replace(b": 7", b": " + deep)
+    mirror.apply([Parser().parse_user(body, source=Source.GET, observed_ms=T0)])
+    payload = ClerkUser.objects.get().payload
+    assert payload is not None
+    assert "a" in payload["unsafe_metadata"]

@@ -122,7 +122,9 @@ def _table(findings: list[Finding]) -> str:
     for finding in findings:
         cells = (getattr(finding, name) for name in COLUMNS)
         table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in cells))
-    console = Console(width=shutil.get_terminal_size((120, 24)).columns, color_system=None)
+    # Into a file or a pipe nothing is cut off, whatever COLUMNS says.
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
+    console = Console(width=width, color_system=None)
     with console.capture() as capture:
         console.print(table)
     return capture.get()
