@@ -106,7 +106,8 @@ def _spellings(name: str, text: str) -> set[str]:
         case "external_id":
             return {text}
         case _:
-            return {text, text.lower(), text.title(), text[:1].upper() + text[1:]}
+            *first, last = text.lower().split()
+            return {text, text.lower(), text.title(), text.capitalize(), " ".join([*first, last.title()])}
 
 
 def begins(name: str, text: str, *, is_sqlite: bool) -> Q:
