@@ -92,7 +92,7 @@ def record(entry: Entry, *, again: bool) -> Recorded:
         1,
     )
     with connection.cursor() as cursor:
-        cursor.execute(_statement(connection, again=again), (*values, now))
+        cursor.execute(_STATEMENTS[again], (*values, now))
         is_new, handled = cursor.fetchone()
     return Recorded(bool(is_new), bool(handled))
 
@@ -139,22 +139,24 @@ def prune(*, days: int | None = None) -> int:
     return pruned
 
 
-def _statement(connection: Any, *, again: bool) -> str:
-    quote = connection.ops.quote_name
-    table = quote(WebhookEvent._meta.db_table)
-    columns = ", ".join(quote(name) for name in _COLUMNS)
+def _statement(*, again: bool) -> str:
+    table = f'"{WebhookEvent._meta.db_table}"'
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
     done = ", ".join(f"'{state.value}'" for state in DONE)
-    settled = "1 = 0" if again else f"{table}.{quote('state')} IN ({done})"
+    settled = "1 = 0" if again else f'{table}."state" IN ({done})'
     renewed = ", ".join(
-        f"{quote(name)} = CASE WHEN {settled} THEN {table}.{quote(name)} ELSE excluded.{quote(name)} END"
+        f'"{name}" = CASE WHEN {settled} THEN {table}."{name}" ELSE excluded."{name}" END'
         for name in _RENEWED
     )
-    attempts = quote("attempts")
     return (
         f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(_COLUMNS))}) "  # noqa: S608
-        f"ON CONFLICT ({quote('svix_id')}) DO UPDATE SET {attempts} = {table}.{attempts} + 1, {renewed} "
-        f"RETURNING CASE WHEN {quote('finished_at')} = %s THEN 1 ELSE 0 END, {quote('handled')}"
+        f'ON CONFLICT ("svix_id") DO UPDATE SET "attempts" = {table}."attempts" + 1, {renewed} '
+        f'RETURNING CASE WHEN "finished_at" = %s THEN 1 ELSE 0 END, "handled"'
     )
+
+
+#: By ``again``.
+_STATEMENTS = {again: _statement(again=again) for again in (False, True)}
 
 
 def _now_for(connection: Any, moment: datetime) -> str:
