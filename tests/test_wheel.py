@@ -17,6 +17,7 @@ import pytest
 
 from clerksync import __version__, conf
 from clerksync.testing import FakeClerk
+from clerksync.testing.deliveries import WEBHOOK_SECRET
 from project.defaults import BASE_DIR
 from tests import databases
 
@@ -158,7 +159,7 @@ def test_installed__nothing_else_of_ours(installed: str, tmp_path: Path) -> None
 def test_sample__is_set_up(sample: Sample) -> None:
     """Migrations and system checks have nothing to add."""
     sample.run("-m", "django", "makemigrations", "--check", "--dry-run")
-    keys = {"CLERK_SECRET_KEY": "sk_test_of_the_sample"}
+    keys = {"CLERK_SECRET_KEY": "sk_test_of_the_sample", "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET}
     assert "no issues" in sample.run("-m", "django", "check", "--fail-level", "WARNING", **keys)
 
 
@@ -179,3 +180,12 @@ def test_sample__tests_itself_with_pytest(sample: Sample) -> None:
     """Its own tests pass with the plugin, those of unittest among them."""
     told = sample.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q", "sample")
     assert re.search(r"^3 passed", told, re.MULTILINE), told
+
+
+@pytest.mark.parametrize("name", ["conftest", "test_with_pytest", "test_with_unittest"])
+def test_readme__shows_the_sample(name: str) -> None:
+    """What the README tells users to write is what the sample consists of."""
+    _, _, code = (
+        (BASE_DIR / "tests" / "sample" / f"{name}.py").read_text().partition("import annotations\n\n")
+    )
+    assert f"```python\n{code}```\n" in (BASE_DIR / "README.md").read_text()
