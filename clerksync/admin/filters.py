@@ -42,7 +42,7 @@ class _YesNo(admin.SimpleListFilter):
 class HasEmail(_YesNo):
     """Users with an e-mail address."""
 
-    title = _("has an e-mail address")
+    title = _("having an e-mail address")
     parameter_name = "has_email"
     yes, no = Q(email__isnull=False), Q(email__isnull=True)
 
@@ -50,7 +50,7 @@ class HasEmail(_YesNo):
 class NeedsRefresh(_YesNo):
     """Users in doubt."""
 
-    title = _("needs refresh")
+    title = _("need of a refresh")
     parameter_name = "needs_refresh"
     # In a subquery: SQLite would walk over all users in the order of the list to find the few.
     yes, no = Q(pk__in=ClerkUser.objects.needs_refresh().values("pk")), Q(doubt_reason="")

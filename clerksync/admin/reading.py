@@ -80,7 +80,7 @@ def _tell_changes(request: HttpRequest, before: dict[str, ClerkUser], after: dic
     named = [(clerk_id, names) for clerk_id, names in changed.items() if names]
     for clerk_id, names in named[:MAX_NAMED]:
         columns = get_text_list(names, _("and"))
-        messages.info(request, _("%(user)s: %(columns)s changed.") % {"user": clerk_id, "columns": columns})
+        messages.info(request, _("Changed in %(user)s: %(columns)s.") % {"user": clerk_id, "columns": columns})
     if len(named) > MAX_NAMED:
         messages.info(request, _("And %(count)d more changed.") % {"count": len(named) - MAX_NAMED})
 
@@ -92,7 +92,7 @@ def _changes(before: ClerkUser, after: ClerkUser) -> list[str]:
 def _tell_problems(request: HttpRequest, report: Report) -> None:
     """Tell what is not in the table."""
     for clerk_id, why in list(report.skipped.items())[:MAX_NAMED]:
-        messages.warning(request, _("%(user)s: %(why)s.") % {"user": clerk_id, "why": why})
+        messages.warning(request, _("Not read: %(user)s (%(why)s).") % {"user": clerk_id, "why": why})
     if report.in_doubt:
         told = ngettext(
             "%(count)d user is in doubt and will be read again by the next sync.",

@@ -52,7 +52,7 @@ def test_action__updated(ada: str, clerk_server: FakeClerk, admin_client: Client
     clerk_server.update_user(ada, first_name="Adele", email="adele@harbour-works.io")
     assert read_again(admin_client, ada) == [
         ("success", "1 user was read again: 1 updated."),
-        ("info", f"{ada}: e-mail address, first name and updated changed."),
+        ("info", f"Changed in {ada}: e-mail address, first name and updated."),
     ]
     user = ClerkUser.objects.get(pk=ada)
     assert (user.first_name, user.revision) == ("Adele", 2)
@@ -69,7 +69,7 @@ def test_action__deleted(ada: str, clerk_server: FakeClerk, admin_client: Client
     clerk_server.advance(seconds=3600)
     assert read_again(admin_client, ada) == [
         ("success", "1 user was read again: 1 deleted."),
-        ("info", f"{ada}: state changed."),
+        ("info", f"Changed in {ada}: state."),
     ]
 
 
