@@ -80,7 +80,9 @@ def _tell_changes(request: HttpRequest, before: dict[str, ClerkUser], after: dic
     named = [(clerk_id, names) for clerk_id, names in changed.items() if names]
     for clerk_id, names in named[:MAX_NAMED]:
         columns = get_text_list(names, _("and"))
-        messages.info(request, _("Changed in %(user)s: %(columns)s.") % {"user": clerk_id, "columns": columns})
+        messages.info(
+            request, _("Changed in %(user)s: %(columns)s.") % {"user": clerk_id, "columns": columns}
+        )
     if len(named) > MAX_NAMED:
         messages.info(request, _("And %(count)d more changed.") % {"count": len(named) - MAX_NAMED})
 
