@@ -126,7 +126,11 @@ def test_verify__malformed_headers(name: str) -> None:
     assert reason(BODY, changed_headers(**changes)) == (expected, 400)
 
 
-@pytest.mark.parametrize("body", [b"", b"{}", BODY + b" ", b"\xff\xfe", BODY[:-1]])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", BODY + b" ", b"\xff\xfe", BODY[:-1]],
+    ids=["empty", "other", "longer", "no text", "shorter"],
+)
 def test_verify__another_body(body: bytes) -> None:
     """One byte is enough, and bytes that are no UTF-8 are refused as well."""
     assert reason(body, changed_headers()) == ("signature", 400)
