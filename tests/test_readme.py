@@ -46,6 +46,7 @@ INSTALLING = [
     f"{_VENV} -m tests",
     "uv run --extra dev manage.py demo",
     "uv run --extra dev python -m tests",
+    ".venv/bin/python -m tests --matrix",
 ]
 
 
