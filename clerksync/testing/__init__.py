@@ -1,6 +1,8 @@
-"""A fake Clerk for tests: users, Clerk's Backend API over them, and faults on demand.
+"""A fake Clerk for tests: users, Clerk's Backend API over them, webhooks, and faults on demand.
 
-::
+In the tests of a project, ``clerksync.testing.plugin`` gives each test of pytest a fixture ``clerk``, and
+``ClerkTestMixin`` each test of Django's TestCase a ``self.clerk``; ``synced=True`` writes rows as well. By
+itself::
 
     from clerksync.testing import FakeClerk, serve
 

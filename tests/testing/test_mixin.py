@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 from django.conf import settings
-from django.test import SimpleTestCase, TestCase
+from django.test import SimpleTestCase, TestCase, TransactionTestCase
 
 from clerksync.client import ClerkClient
 from clerksync.models import ClerkUser
@@ -39,6 +39,15 @@ class MixinTests(ClerkTestMixin, TestCase):
         """Another address is refused."""
         with ClerkClient(api_url="https://api.clerk.com") as client, pytest.raises(RealClerkCalled):
             client.count()
+
+
+class TransactionTests(ClerkTestMixin, TransactionTestCase):
+    """The same without a transaction around each test."""
+
+    def test_clerk__synced(self) -> None:
+        """The row is committed."""
+        user = self.clerk.create_user(synced=True)
+        assert ClerkUser.objects.get().pk == user["id"]
 
 
 def run(case: type[unittest.TestCase]) -> unittest.TestResult:
