@@ -72,7 +72,7 @@ def _static() -> list[Step]:
 
 def _suites(*arguments: str) -> list[Step]:
     coverage = (sys.executable, "-m", "coverage", "run", "--parallel-mode")
-    runner = (*coverage, "-m", "pytest", "-n", "2", "--dist", "loadgroup")
+    runner = (*coverage, "-m", "pytest", "-n", "2")
     return [_pytest(kind, *arguments, runner=runner) for kind in databases.KINDS]
 
 

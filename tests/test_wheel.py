@@ -25,9 +25,7 @@ from tests import databases
 RUNNERS = ("pytest", "pytest-django")
 PROJECT = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["project"]
 
-# xdist keeps these on one worker, so that one wheel is built.
 pytestmark = [
-    pytest.mark.xdist_group("wheel"),
     pytest.mark.skipif(databases.kind() != "sqlite", reason="has nothing to do with our own database"),
     pytest.mark.timeout(300),
 ]
@@ -105,81 +103,103 @@ def test_sdist__holds_the_package(sdist: Path) -> None:
 
 @dataclass(frozen=True)
 class Sample:
-    """The sample project in a directory of its own."""
+    """The sample project in a directory of its own, and a Python that it runs with."""
 
     folder: Path
     python: str
 
     def run(self, *arguments: str, **variables: str) -> str:
         """Run Python in it and return what it says; every warning is an error."""
-        return run(
-            self.python,
-            *("-W", "error", *arguments),
-            cwd=self.folder,
-            DJANGO_SETTINGS_MODULE="sample.settings",
-            **variables,
-        )
+        command = (self.python, "-W", "error", *arguments)
+        return run(*command, cwd=self.folder, DJANGO_SETTINGS_MODULE="sample.settings", **variables)
+
+    def manage(self, *arguments: str, **variables: str) -> str:
+        """Run a command of Django's."""
+        return self.run("-m", "django", *arguments, **variables)
 
 
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python with the wheel, installed from an index of what it requires, and a user's test runners."""
-    folder = tmp_path_factory.mktemp("installed")
-    download = (sys.executable, "-m", "pip", "download", "-q", "-d", folder / "index")
-    try:
-        run(*download, "--no-deps", *RUNNERS, cwd=folder)
-    except AssertionError:
-        pytest.skip("no package index can be reached (this is left out by: pytest -m 'not network')")
-    run(*download, wheel, *RUNNERS, cwd=folder)
-    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
-    python = str(folder / "venv" / "bin" / "python")
-    install = ("install", "-q", "--no-index", "--find-links", folder / "index")
-    run(sys.executable, "-m", "pip", "--python", python, *install, "clerksync", *RUNNERS, cwd=folder)
-    return python
+def check_set_up(sample: Sample) -> None:
+    """Migrations and system checks have nothing to add."""
+    sample.manage("makemigrations", "--check", "--dry-run")
+    keys = {"CLERK_SECRET_KEY": "sk_test_of_the_sample", "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET}
+    assert "no issues" in sample.manage("check", "--fail-level", "WARNING", **keys)
 
 
-@pytest.fixture(params=["here", pytest.param("installed", marks=pytest.mark.network)])
-def sample(request: pytest.FixtureRequest, tmp_path: Path) -> Sample:
-    """The sample project, migrated: with this very environment, and with the wheel in a new one."""
-    python = sys.executable if request.param == "here" else request.getfixturevalue("installed")
+def check_sync(sample: Sample, clerk: FakeClerk) -> None:
+    """It reads the fake Clerk, once all and once nothing new."""
+    clerk.create_users(600)
+    sample.manage("migrate", "--verbosity", "0")
+    keys = {"CLERK_SECRET_KEY": clerk.secret_key, "CLERK_API_URL": conf.settings.CLERK_API_URL}
+    for told in (r"created +600\b", r"unchanged +600\b"):
+        assert re.search(told, sample.manage("sync_clerk_users", "--no-progress", **keys))
+
+
+def check_unittest(sample: Sample) -> None:
+    """Its tests pass with the mixin."""
+    assert "OK" in sample.manage("test", "sample.test_with_unittest")
+
+
+def check_pytest(sample: Sample) -> None:
+    """Its tests pass with the plugin, that of unittest among them."""
+    told = sample.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q", "sample")
+    assert re.search(r"^3 passed", told, re.MULTILINE), told
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> Sample:
+    """The sample with the clerksync of this environment."""
     shutil.copytree(BASE_DIR / "tests" / "sample", tmp_path / "sample")
-    sample = Sample(tmp_path, python)
-    sample.run("-m", "django", "migrate", "--verbosity", "0")
-    return sample
-
-
-@pytest.mark.network
-def test_installed__nothing_else_of_ours(installed: str, tmp_path: Path) -> None:
-    """What the sample runs with is the wheel and the core's dependencies."""
-    search = "from importlib.util import find_spec; print([find_spec(name) is not None for name in {}])"
-    names = ["clerksync", "tests", "project", "rest_framework", "psycopg", "environ"]
-    assert run(installed, "-c", search.format(names), cwd=tmp_path) == f"{[True] + [False] * 5}\n"
+    return Sample(tmp_path, sys.executable)
 
 
 def test_sample__is_set_up(sample: Sample) -> None:
-    """Migrations and system checks have nothing to add."""
-    sample.run("-m", "django", "makemigrations", "--check", "--dry-run")
-    keys = {"CLERK_SECRET_KEY": "sk_test_of_the_sample", "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET}
-    assert "no issues" in sample.run("-m", "django", "check", "--fail-level", "WARNING", **keys)
+    """A project that uses clerksync is in order."""
+    check_set_up(sample)
 
 
 def test_sample__syncs(sample: Sample, clerk: FakeClerk) -> None:
-    """It reads the fake Clerk, once all and once nothing new."""
-    clerk.create_users(600)
-    keys = {"CLERK_SECRET_KEY": clerk.secret_key, "CLERK_API_URL": conf.settings.CLERK_API_URL}
-    for told in (r"created +600\b", r"unchanged +600\b"):
-        assert re.search(told, sample.run("-m", "django", "sync_clerk_users", "--no-progress", **keys))
+    """It syncs."""
+    check_sync(sample, clerk)
 
 
 def test_sample__tests_itself_with_unittest(sample: Sample) -> None:
-    """Its own tests pass with the mixin."""
-    assert "OK" in sample.run("-m", "django", "test", "sample.test_with_unittest")
+    """The mixin serves it."""
+    check_unittest(sample)
 
 
 def test_sample__tests_itself_with_pytest(sample: Sample) -> None:
-    """Its own tests pass with the plugin, those of unittest among them."""
-    told = sample.run("-m", "pytest", "-W", "error", "-p", "no:cacheprovider", "-q", "sample")
-    assert re.search(r"^3 passed", told, re.MULTILINE), told
+    """The plugin serves it."""
+    check_pytest(sample)
+
+
+@pytest.mark.network
+def test_sample__with_the_wheel(wheel: Path, sample: Sample, clerk: FakeClerk) -> None:
+    """All of that goes with the wheel, the dependencies of its core and nothing else of ours."""
+    python = install(wheel, sample.folder)
+    names = ["clerksync", "tests", "project", "rest_framework", "psycopg", "environ"]
+    search = f"from importlib.util import find_spec; print([name for name in {names} if find_spec(name)])"
+    assert run(python, "-c", search, cwd=sample.folder) == "['clerksync']\n"
+    installed = Sample(sample.folder, python)
+    check_set_up(installed)
+    check_sync(installed, clerk)
+    check_unittest(installed)
+    check_pytest(installed)
+
+
+def install(wheel: Path, folder: Path) -> str:
+    """Install a wheel from an index of what it requires, and a user's test runners; return the Python."""
+    pip = (sys.executable, "-m", "pip", "-q")
+    index = ("-d", folder / "index")
+    try:
+        run(*pip, "download", *index, "--no-deps", *RUNNERS, cwd=folder)
+    except AssertionError:
+        pytest.skip("no package index can be reached (this is left out by: pytest -m 'not network')")
+    run(*pip, "download", *index, wheel, *RUNNERS, cwd=folder)
+    run(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    python = str(folder / "venv" / "bin" / "python")
+    offline = ("--no-index", "--find-links", folder / "index")
+    run(*pip, "--python", python, "install", *offline, "clerksync", *RUNNERS, cwd=folder)
+    return python
 
 
 @pytest.mark.parametrize("name", ["conftest", "test_with_pytest", "test_with_unittest"])
