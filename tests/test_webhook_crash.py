@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connections
 
 from clerksync.models import ClerkUser, WebhookEvent
 from tests import processes
@@ -56,7 +56,7 @@ def test_race__the_same_message_twice_at_once() -> None:
         answers.append(
             response.json()["status"] if response.status_code == 200 else str(response.status_code)
         )
-        connection.close()
+        connections.close_all()
 
     threads = [threading.Thread(target=deliver) for _ in range(8)]
     for thread in threads:
@@ -75,7 +75,7 @@ def test_race__events_of_one_user_at_once() -> None:
 
     def deliver(one: Any) -> None:
         assert post(one).status_code == 200
-        connection.close()
+        connections.close_all()
 
     threads = [threading.Thread(target=deliver, args=(one,)) for one in reversed(deliveries)]
     for thread in threads:
