@@ -18,17 +18,11 @@ from django.db import transaction
 from clerksync import mirror
 from clerksync.breaker import check_deletes
 from clerksync.client import ClerkClient
-from clerksync.exceptions import (
-    ClerkRejected,
-    DeletesRefused,
-    FilterIgnored,
-    KeyRejected,
-    NotFound,
-    PayloadError,
-)
+from clerksync.exceptions import DeletesRefused, FilterIgnored
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.reads import Reader, later_than
 from clerksync.records import ACTIVE, Doubt, Outcome, Row
 from clerksync.salvage import escape_text
 
@@ -79,6 +73,7 @@ class Drain:
         self.before_write = before_write
         self.provenance = provenance
         self.known_before = known_before
+        self._reader = Reader(client, parser, provenance=provenance)
         self._controls: list[str] = []
 
     def due(self, *, now_ms: int, batch: int = 10_000) -> list[str]:
@@ -116,7 +111,7 @@ class Drain:
             missing |= dict.fromkeys(
                 (clerk_id for clerk_id in asked if clerk_id not in found), answer.observed_ms
             )
-            changes |= self._apply([_later_than(rows, observation) for observation in answer.found])
+            changes |= self._apply([later_than(rows, observation) for observation in answer.found])
             # Where there was no control, those who were missed before and came are as good.
             back = [
                 clerk_id for clerk_id in found & rows.keys() if rows[clerk_id].doubt_reason == Doubt.ABSENT
@@ -130,7 +125,7 @@ class Drain:
         self._check_deletes(missing, rows)
         changes: dict[str, Change] = {}
         for clerk_id, observed_ms in missing.items():
-            observation = _later_than(rows, self._read_one(clerk_id, observed_ms))
+            observation = later_than(rows, self._reader.read(clerk_id, observed_ms=observed_ms))
             change = self._apply([observation])
             changes |= change
             self._count_delete(change)
@@ -155,48 +150,12 @@ class Drain:
         if self.max_deletes is not None:
             self.max_deletes -= sum(change.outcome == "deleted" for change in changes.values())
 
-    def _read_one(self, clerk_id: str, observed_ms: int) -> Observation:
-        try:
-            page = self.client.get_user(clerk_id)
-        except KeyRejected:
-            raise
-        except NotFound:
-            return Observation(
-                clerk_id=clerk_id,
-                source=Source.GET,
-                kind=Kind.ABSENT,
-                observed_ms=observed_ms,
-                provenance=self.provenance,
-            )
-        except ClerkRejected as error:
-            # One user whom Clerk does not give out must not keep the others waiting.
-            return self._unreadable(clerk_id, f"Clerk refuses to show the user: status {error.status}")
-        try:
-            observation = self.parser.parse_user(
-                page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance
-            )
-        except PayloadError as error:
-            return self._unreadable(clerk_id, error.reason)
-        if observation.clerk_id != clerk_id:
-            raise FilterIgnored(f"Clerk was asked for {clerk_id} and answered {observation.clerk_id}")
-        return observation
-
     def _skip(self, ids: Sequence[str]) -> dict[str, Change]:
         """Users whom Clerk cannot be asked for stay in doubt; an id that no row has is nobody's."""
         known = mirror.read(clerk_id for clerk_id in ids if escape_text(clerk_id) == clerk_id)
         unknown = dict.fromkeys(ids, Change(Outcome.UNCHANGED))
         return unknown | self._apply(
-            [self._unreadable(clerk_id, "not an id of Clerk's") for clerk_id in known]
-        )
-
-    def _unreadable(self, clerk_id: str, reason: str) -> Observation:
-        return Observation(
-            clerk_id=clerk_id,
-            source=Source.GET,
-            full=False,
-            observed_ms=self.client.now_ms(),
-            problems=(reason,),
-            provenance=self.provenance,
+            [self._reader.unreadable(clerk_id, "not an id of Clerk's") for clerk_id in known]
         )
 
     def _ask(self, asked: Sequence[str]) -> _Answer:
@@ -217,12 +176,12 @@ class Drain:
 
     def _drop_control(self, control: str) -> None:
         """A control that did not come may itself be gone, which a read by id tells."""
-        observation = self._read_one(control, self.client.now_ms())
+        observation = self._reader.read(control)
         if observation.kind is not Kind.ABSENT:
             raise FilterIgnored("Clerk's list lacks a user whom it shows by id; nobody was deleted")
         self._controls.remove(control)
         missed = msgspec.structs.replace(observation, source=Source.LIST, kind=Kind.MISSED)
-        self._apply([_later_than(mirror.read([control]), missed)])
+        self._apply([later_than(mirror.read([control]), missed)])
 
     def _list(self, ids: Sequence[str]) -> _Answer:
         page, found = self.client.users_by_id(
@@ -256,15 +215,3 @@ class Drain:
 def _is_askable(clerk_id: str) -> bool:
     """Whether an id has only the characters that Clerk's ids have."""
     return clerk_id.isascii() and clerk_id.replace("_", "").isalnum() and clerk_id != "count"
-
-
-def _later_than(rows: dict[str, Row], observation: Observation) -> Observation:
-    """The observation with a time after the row's and its doubt's, which it has.
-
-    The row was read before the request was sent, and Clerk's ``Date`` has whole seconds only.
-    """
-    row = rows.get(observation.clerk_id)
-    if row is None:
-        return observation
-    later = max(observation.observed_ms, max(row.observed_ms, row.doubt_ms) + 1)
-    return msgspec.structs.replace(observation, observed_ms=later)
