@@ -5,8 +5,6 @@ Messages name settings and never show their values, which may be secrets.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import ipaddress
 import re
@@ -19,13 +17,12 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import connections, router
 
+from clerksync import publishable_key
 from clerksync.conf import Settings
 
 _PREFIX = "CLERKSYNC_"
 
 _SECRET_KEY = re.compile(r"(?:sk_)?(test|live)_[\w-]+", re.ASCII)
-_PUBLISHABLE_KEY = re.compile(r"pk_(test|live)_([A-Za-z0-9+/]+)=*")
-_HOST = re.compile(r"[\w-]+(\.[\w-]+)+(:\d+)?")
 
 #: Names that are in use elsewhere for what Clerk calls differently.
 _NEAR_MISSES = {
@@ -140,8 +137,10 @@ def check_database(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
 
 
 def _unknown(name: str, known: list[str]) -> CheckMessage:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    hint = f"Did you mean {close[0]}?" if close else f"There are: {', '.join(known)}."
+    # Without the prefix, which would make all of them alike.
+    ours = [one.removeprefix(_PREFIX) for one in known]
+    close = difflib.get_close_matches(name.removeprefix(_PREFIX), ours, n=1, cutoff=0.7)
+    hint = f"Did you mean {_PREFIX}{close[0]}?" if close else f"There are: {', '.join(known)}."
     return Error(f"There is no setting {name}.", hint=hint, id="clerksync.E002")
 
 
@@ -165,7 +164,7 @@ def _secret_key(key: str) -> Iterator[CheckMessage]:
 
 
 def _publishable_key(key: str) -> Iterator[CheckMessage]:
-    if not key or _frontend_host(key):
+    if not key or publishable_key.frontend_host(key):
         return
     name = "a secret key" if key.startswith("sk_") else "no publishable key of Clerk"
     yield Error(
@@ -176,26 +175,13 @@ def _publishable_key(key: str) -> Iterator[CheckMessage]:
 
 
 def _kinds(secret: str, publishable: str) -> Iterator[CheckMessage]:
-    secret_match, publishable_match = _SECRET_KEY.fullmatch(secret), _PUBLISHABLE_KEY.fullmatch(publishable)
-    if secret_match and publishable_match and secret_match[1] != publishable_match[1]:
+    secret_match, kind = _SECRET_KEY.fullmatch(secret), publishable_key.kind(publishable)
+    if secret_match and kind and secret_match[1] != kind:
         yield Error(
-            f"CLERK_SECRET_KEY is a {secret_match[1]} key and CLERK_PUBLISHABLE_KEY a {publishable_match[1]} key.",
+            f"CLERK_SECRET_KEY is a {secret_match[1]} key and CLERK_PUBLISHABLE_KEY a {kind} key.",
             hint="Take both from the same instance, development (test) or production (live).",
             id="clerksync.E005",
         )
-
-
-def _frontend_host(key: str) -> str | None:
-    """The host that a publishable key names: the end of the key is base64 of it and a $."""
-    match = _PUBLISHABLE_KEY.fullmatch(key)
-    if match is None:
-        return None
-    try:
-        text = base64.b64decode(match[2] + "=" * (-len(match[2]) % 4), validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    host = text.removesuffix("$")
-    return host if host != text and _HOST.fullmatch(host) else None
 
 
 def _split(value: str) -> SplitResult | None:

@@ -42,7 +42,7 @@ def _text(value: object) -> Problem:
     return None if isinstance(value, str) else "must be a string"
 
 
-def _secrets(value: object) -> Problem:
+def _text_or_texts(value: object) -> Problem:
     if isinstance(value, str):
         return None
     return _strings(value)
@@ -52,6 +52,12 @@ def _strings(value: object) -> Problem:
     if isinstance(value, (list, tuple, set, frozenset)) and all(isinstance(item, str) for item in value):
         return None
     return "must be a list or tuple of strings"
+
+
+def _issuer(value: object) -> Problem:
+    if value is None or isinstance(value, str) or _strings(value) is None:
+        return None
+    return "must be a string, a list or tuple of strings, or None"
 
 
 def _boolean(value: object) -> Problem:
@@ -110,7 +116,9 @@ class Settings:
     CLERK_SECRET_KEY = Setting[str]("", problem=_text, prefix="")
     CLERK_PUBLISHABLE_KEY = Setting[str]("", problem=_text, prefix="")
     CLERK_JWT_KEY = Setting[str]("", problem=_text, prefix="")
-    CLERK_WEBHOOK_SIGNING_SECRET = Setting[str | list[str] | tuple[str, ...]]("", problem=_secrets, prefix="")
+    CLERK_WEBHOOK_SIGNING_SECRET = Setting[str | list[str] | tuple[str, ...]](
+        "", problem=_text_or_texts, prefix=""
+    )
     CLERK_API_URL = Setting[str]("https://api.clerk.com", problem=_text, prefix="")
 
     #: (connect, read) in seconds.
@@ -131,6 +139,14 @@ class Settings:
     WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
     #: Days that events are kept; longer than Svix's 27.6 hours of retries.
     EVENT_RETENTION_DAYS = Setting[int](30, problem=_positive)
+    #: The origins that may have asked for a session token; none: any may.
+    AUTHORIZED_PARTIES = Setting[tuple[str, ...]]((), problem=_strings)
+    #: Whether a session token may be silent about who asked for it; it often is.
+    ALLOW_MISSING_AZP = Setting[bool](True, problem=_boolean)
+    #: Who issues session tokens; empty: the host that the publishable key names; None: not checked.
+    ISSUER = Setting[str | list[str] | tuple[str, ...] | None]("", problem=_issuer)
+    #: For whom session tokens are; empty: not checked.
+    AUDIENCE = Setting[str | list[str] | tuple[str, ...]]("", problem=_text_or_texts)
     #: Domains that are real here although the placeholder rules name them.
     REAL_DOMAINS = Setting[tuple[str, ...]]((), problem=_strings)
     #: Clerk's test addresses and fictional phone numbers are no placeholders.

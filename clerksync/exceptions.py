@@ -5,6 +5,7 @@
     ClerkSyncError
     |-- PayloadError             a user, an event or an answer that cannot be understood
     |-- WebhookError             a delivery that is not accepted; carries the status to answer
+    |-- TokenError               a session token that is not accepted; carries the reason
     |-- ClerkError               Clerk did not give what was asked for
     |   |-- ClerkUnavailable     no answer, 5xx or 429, after all retries
     |   |-- ClerkRejected        any other 4xx; carries status, code and trace id
@@ -26,7 +27,27 @@ this tree: no handler for run-time trouble may hide them.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+#: Why a session token is not accepted. ``expired`` and ``session_pending`` are of genuine tokens of
+#: users who may soon have a better one; the others are mistakes or forgeries.
+TokenReason = Literal[
+    "expired",
+    "session_pending",
+    "not_yet_valid",
+    "malformed",
+    "machine_token",
+    "template_token",
+    "category",
+    "algorithm",
+    "unknown_key",
+    "signature",
+    "missing_claim",
+    "subject",
+    "issuer",
+    "azp",
+    "audience",
+]
 
 
 class ClerkSyncError(Exception):
@@ -51,6 +72,14 @@ class WebhookError(ClerkSyncError):
         super().__init__(f"webhook not accepted: {reason}")
         self.reason = reason
         self.status = status
+
+
+class TokenError(ClerkSyncError):
+    """A session token that is not accepted; ``reason`` is a word, the message may say more."""
+
+    def __init__(self, reason: TokenReason, detail: str = "") -> None:
+        super().__init__(f"session token not accepted: {reason}{detail and f' ({detail})'}")
+        self.reason = reason
 
 
 class ClerkError(ClerkSyncError):

@@ -91,6 +91,10 @@ class Environment:
         words = self.words(name)
         return words if len(words) > 1 else "".join(words)
 
+    def words_or_none(self, name: str) -> str | list[str] | None:
+        """The same, or the word none in any case for None."""
+        return None if self.text(name).lower() == "none" else self.word_or_words(name)
+
     def choice(self, name: str, *, choices: tuple[str, ...], default: str) -> str:
         """One of these words, in any case."""
         value = self.text(name, default=default).upper()

@@ -64,6 +64,10 @@ WRONG_TYPES = {
     ),
     "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
     "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
+    "CLERKSYNC_AUTHORIZED_PARTIES": ("https://a.test", "must be a list or tuple of strings"),
+    "CLERKSYNC_ALLOW_MISSING_AZP": (None, "must be True or False"),
+    "CLERKSYNC_ISSUER": (False, "must be a string, a list or tuple of strings, or None"),
+    "CLERKSYNC_AUDIENCE": (None, "must be a list or tuple of strings"),
     "CLERKSYNC_REAL_DOMAINS": ("example.com", "must be a list or tuple of strings"),
     "CLERKSYNC_ALLOW_TEST_USERS": ("no", "must be True or False"),
     "CLERKSYNC_PLACEHOLDER_RULES": (

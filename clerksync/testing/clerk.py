@@ -22,6 +22,7 @@ from clerksync.testing.listing import UnknownCursor
 from clerksync.testing.ordering import shuffled_by
 from clerksync.testing.population import Population
 from clerksync.testing.ratelimit import RateLimit, too_many_requests
+from clerksync.testing.sessions import Sessions
 from clerksync.testing.wire import Json, RecordedRequest, Refusal, Request, Response
 
 DEFAULT_INSTANCE_ID = "ins_2kVqNwXcRtYb7mHsDfJpL3gZaEo"
@@ -30,7 +31,7 @@ OLD_ENOUGH = 120
 DEFAULT_KEY = "sk_live_6Wq2nVbXr9TzKdMhYcPfLsGj"
 
 
-class FakeClerk(Population):
+class FakeClerk(Population, Sessions):
     """Clerk as far as an application can tell; the same seed and calls give the same answers.
 
     Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -21,11 +21,26 @@ class Instance:
     instance_id: str
     environment: str
     secret_key: str
+    key_id: str = ""
+    _rotated: rsa.RSAPrivateKey | None = None
 
-    @cached_property
+    def __post_init__(self) -> None:
+        self.key_id = self.key_id or self.instance_id
+
+    @property
     def signing_key(self) -> rsa.RSAPrivateKey:
         """The key that signs session tokens."""
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return self._rotated or _key_of(self.instance_id)
+
+    def rotate_key(self, key_id: str | None = None) -> None:
+        """Take a new signing key."""
+        self._rotated = _new_key()
+        self.key_id = key_id or self.key_id
+
+    @property
+    def issuer(self) -> str:
+        """Who issues session tokens."""
+        return f"https://{FRONTEND}"
 
     @property
     def publishable_key(self) -> str:
@@ -44,17 +59,27 @@ class Instance:
         }
 
     def jwks(self) -> Json:
-        """Return the key set, whose key id is the instance's id."""
+        """Return the key set, whose key id is the instance's id unless the key was rotated."""
         numbers = self.signing_key.public_key().public_numbers()
         key = {
             "use": "sig",
             "kty": "RSA",
-            "kid": self.instance_id,
+            "kid": self.key_id,
             "alg": "RS256",
             "n": _base64url(numbers.n),
             "e": _base64url(numbers.e),
         }
         return {"keys": [key]}
+
+
+@lru_cache(maxsize=16)
+def _key_of(instance_id: str) -> rsa.RSAPrivateKey:
+    """Make one key for all tests that play this instance: it takes a tenth of a second."""
+    return _new_key()
+
+
+def _new_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 def _base64url(number: int) -> str:

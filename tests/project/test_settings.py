@@ -189,6 +189,13 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_MAX_DELETES": ("0", 0),
         "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
         "CLERKSYNC_EVENT_RETENTION_DAYS": ("60", 60),
+        "CLERKSYNC_AUTHORIZED_PARTIES": (
+            "https://a.test, https://b.test",
+            ["https://a.test", "https://b.test"],
+        ),
+        "CLERKSYNC_ALLOW_MISSING_AZP": ("no", False),
+        "CLERKSYNC_ISSUER": ("None", None),
+        "CLERKSYNC_AUDIENCE": ("harbour", "harbour"),
         "CLERKSYNC_REAL_DOMAINS": ("example.com, harbour.test", ["example.com", "harbour.test"]),
         "CLERKSYNC_ALLOW_TEST_USERS": ("TRUE", True),
         "CLERKSYNC_PLACEHOLDER_RULES": ("rules.one", ["rules.one"]),
