@@ -6,11 +6,11 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import checks, endpoint_checks
+from clerksync import checks, endpoint_checks, signals
 
 
 class ClerkSyncConfig(AppConfig):
-    """Registers the checks."""
+    """Registers the checks and the receiver."""
 
     name = "clerksync"
     label = "clerksync"
@@ -18,7 +18,9 @@ class ClerkSyncConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks."""
+        """Register the checks, and what keeps Django users in step."""
+        from clerksync import link_checks, linking  # noqa: PLC0415  # they import models, which are there by now
+
         register(checks.check_types, "clerksync")
         register(checks.check_names, "clerksync")
         register(checks.check_keys, "clerksync")
@@ -26,3 +28,7 @@ class ClerkSyncConfig(AppConfig):
         register(checks.check_database, "clerksync")
         register(endpoint_checks.check_webhook_secrets, "clerksync")
         register(endpoint_checks.check_webhook_url, "clerksync")
+        register(link_checks.check_link_rules, "clerksync")
+        register(link_checks.check_user_fields, "clerksync")
+        register(link_checks.check_user_model, "clerksync")
+        signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")

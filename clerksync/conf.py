@@ -110,6 +110,24 @@ def _rules(value: object) -> Problem:
     return "must be a list or tuple of callables or dotted paths of callables"
 
 
+def _user_fields(value: object) -> Problem:
+    if isinstance(value, dict) and all(
+        isinstance(name, str) and _is_user_field(source) for name, source in value.items()
+    ):
+        return None
+    return 'must be a dict of field names to a column, (column, "always" or "blank") or a callable'
+
+
+def _is_user_field(source: object) -> bool:
+    match source:
+        case str():
+            return True
+        case (str(), "always" | "blank"):
+            return True
+        case _:
+            return callable(source)
+
+
 class Settings:
     """The settings of clerksync; use the one instance, ``conf.settings``."""
 
@@ -153,6 +171,12 @@ class Settings:
     ALLOW_TEST_USERS = Setting[bool](False, problem=_boolean)
     #: Further placeholder rules.
     PLACEHOLDER_RULES = Setting[tuple[Any, ...]]((), problem=_rules)
+    #: Link users to AUTH_USER_MODEL.
+    LINK_USERS = Setting[bool](False, problem=_boolean)
+    #: Who is linked to whom; the rules are those of ``matching.py``.
+    LINK_BY = Setting[tuple[str, ...]]((), problem=_strings)
+    #: Fields of AUTH_USER_MODEL, and what they are taken from.
+    USER_FIELDS = Setting[dict[str, Any]]({}, problem=_user_fields)
     #: Let the admin load users' pictures, which are on another host (img.clerk.com).
     ADMIN_PHOTOS = Setting[bool](False, problem=_boolean)
     #: Mask personal data in the admin for those who may view users but not change them.

@@ -245,5 +245,8 @@ def _send_signals(changes: Mapping[str, Change]) -> None:
     if updated:
         names = {clerk_id: tuple(changes[clerk_id].fields) for clerk_id in sorted(updated)}
         signals.user_updated.send_robust(ClerkUser, changes=names)
-    if by_outcome[Outcome.DELETED]:
-        signals.user_deleted.send_robust(ClerkUser, clerk_ids=sorted(by_outcome[Outcome.DELETED]))
+    deleted = by_outcome[Outcome.DELETED]
+    if created or updated or deleted:
+        signals.users_written.send_robust(ClerkUser, clerk_ids=sorted(created + updated + deleted))
+    if deleted:
+        signals.user_deleted.send_robust(ClerkUser, clerk_ids=sorted(deleted))

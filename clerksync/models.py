@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Length
@@ -88,6 +89,20 @@ class ClerkUser(models.Model):
     first_seen = models.DateTimeField(_("first seen"))
     last_written = models.DateTimeField(_("last written"))
 
+    # The Django user, of whom Clerk knows nothing: written by ``linking.py`` and nobody else.
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("Django user"),
+        on_delete=models.SET_NULL,
+        related_name="clerk_user",
+        null=True,
+        blank=True,
+    )
+    #: The revision that the Django user was last brought up to.
+    user_revision = models.BigIntegerField(_("revision of the Django user"), default=0, db_default=0)
+    #: Whether it was us who set the Django user's ``is_active`` to False.
+    user_deactivated = models.BooleanField(_("Django user deactivated"), default=False, db_default=False)
+
     #: The user's JSON as Clerk sent it, as text: four times cheaper to write than jsonb. The last
     #: column, since SQLite reads through it to those behind, which costs 100 us a row.
     payload_text = models.TextField(_("payload"), null=True, blank=True)
@@ -133,6 +148,11 @@ class ClerkUser(models.Model):
     def is_active(self) -> bool:
         """Whether the user may sign in at Clerk."""
         return self.state == self.State.ACTIVE and not self.banned and not self.deprovisioned
+
+    @property
+    def is_shut_out(self) -> bool:
+        """Whether Clerk keeps the user out; one who is known by the id only is not."""
+        return self.state == self.State.DELETED or self.banned or self.deprovisioned
 
     @property
     def needs_refresh(self) -> bool:

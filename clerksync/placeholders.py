@@ -151,10 +151,11 @@ class PlaceholderRules:
         elif "+clerk_test" in local:
             if not self.allow_test_users:
                 yield "email", "test_address"
-        elif self._is_reserved(domain):
+        elif self.is_reserved(domain):
             yield "email", "reserved_domain"
 
-    def _is_reserved(self, domain: str) -> bool:
+    def is_reserved(self, domain: str) -> bool:
+        """Whether a folded domain is one that can receive no mail."""
         suffixes = _suffixes(domain)
         return not RESERVED_DOMAINS.isdisjoint(suffixes) and self._real.isdisjoint(suffixes)
 

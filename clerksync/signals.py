@@ -16,6 +16,11 @@ user_updated = Signal()
 #: Provides args: clerk_ids (list of str).
 user_deleted = Signal()
 
+#: All of these, and users who were corrected: rows whose content or state was written. What a receiver
+#: of ``user_updated`` wants to know costs the writer a comparison of every column; this costs nothing.
+#: Provides args: clerk_ids (list of str).
+users_written = Signal()
+
 #: A sync that ended without doing its work.
 #: Provides args: run (SyncRun), error (ClerkSyncError).
 sync_failed = Signal()

@@ -86,6 +86,17 @@ class Environment:
         """Words with commas between them."""
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
 
+    def rules(self, name: str) -> dict[str, str | tuple[str, str]]:
+        """Pairs with commas between them, FIELD=SOURCE or FIELD=SOURCE:WHEN."""
+        found: dict[str, str | tuple[str, str]] = {}
+        for word in self.words(name):
+            field, is_pair, source = (part.strip() for part in word.partition("="))
+            source, has_when, when = (part.strip() for part in source.partition(":"))
+            if not (field and is_pair and source) or (has_when and when not in ("always", "blank")):
+                raise _refusal(name, "FIELD=SOURCE or FIELD=SOURCE:blank, with commas between them")
+            found[field] = (source, when) if has_when else source
+        return found
+
     def word_or_words(self, name: str) -> str | list[str]:
         """One word as a string, several as a list."""
         words = self.words(name)

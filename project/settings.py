@@ -63,6 +63,9 @@ _READERS = {
     "CLERKSYNC_REAL_DOMAINS": env.words,
     "CLERKSYNC_ALLOW_TEST_USERS": env.boolean,
     "CLERKSYNC_PLACEHOLDER_RULES": env.words,
+    "CLERKSYNC_LINK_USERS": env.boolean,
+    "CLERKSYNC_LINK_BY": env.words,
+    "CLERKSYNC_USER_FIELDS": env.rules,
     "CLERKSYNC_ADMIN_PHOTOS": env.boolean,
     "CLERKSYNC_ADMIN_MASK": env.boolean,
 }

@@ -12,7 +12,7 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import checks, endpoint_checks
+from clerksync import checks, endpoint_checks, link_checks
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -42,6 +42,9 @@ def test_registered__settings_of_tests_are_clean() -> None:
         checks.check_database,
         endpoint_checks.check_webhook_secrets,
         endpoint_checks.check_webhook_url,
+        link_checks.check_link_rules,
+        link_checks.check_user_fields,
+        link_checks.check_user_model,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -74,6 +77,12 @@ WRONG_TYPES = {
         [None],
         "must be a list or tuple of callables or dotted paths of callables",
     ),
+    "CLERKSYNC_LINK_USERS": (1, "must be True or False"),
+    "CLERKSYNC_LINK_BY": ("external_id", "must be a list or tuple of strings"),
+    "CLERKSYNC_USER_FIELDS": (
+        {"email": ("email", "never")},
+        'must be a dict of field names to a column, (column, "always" or "blank") or a callable',
+    ),
     "CLERKSYNC_ADMIN_PHOTOS": ("false", "must be True or False"),
     "CLERKSYNC_ADMIN_MASK": (None, "must be True or False"),
 }
@@ -102,11 +111,11 @@ def test_names__misspelt() -> None:
     ]
 
 
-@override_settings(CLERKSYNC_COLOUR="blue")
+@override_settings(CLERKSYNC_XYLOPHONE="blue")
 def test_names__unknown() -> None:
     """A name that is like none of ours is answered with all of ours."""
     (message,) = checks.check_names(None)
-    assert message.msg == "There is no setting CLERKSYNC_COLOUR."
+    assert message.msg == "There is no setting CLERKSYNC_XYLOPHONE."
     assert message.hint is not None
     assert message.hint.startswith("There are: CLERKSYNC_API_TIMEOUT, ")
     assert "CLERK_SECRET_KEY" not in message.hint

@@ -106,6 +106,16 @@ def test_defaults__of_production() -> None:
         ("CLERKSYNC_RATE_SHARE", "0", "a number above zero"),
         ("CLERKSYNC_STORE_PAYLOAD", "sometimes", "true or false"),
         ("CLERKSYNC_MAX_DELETES", "many", "a whole number that is not negative"),
+        (
+            "CLERKSYNC_USER_FIELDS",
+            "email",
+            "FIELD=SOURCE or FIELD=SOURCE:blank, with commas between them",
+        ),
+        (
+            "CLERKSYNC_USER_FIELDS",
+            "email=email:never",
+            "FIELD=SOURCE or FIELD=SOURCE:blank, with commas between them",
+        ),
         ("ENV_FILE", "no-such-file", "the path of a file that exists"),
     ],
 )
@@ -199,6 +209,12 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_REAL_DOMAINS": ("example.com, harbour.test", ["example.com", "harbour.test"]),
         "CLERKSYNC_ALLOW_TEST_USERS": ("TRUE", True),
         "CLERKSYNC_PLACEHOLDER_RULES": ("rules.one", ["rules.one"]),
+        "CLERKSYNC_LINK_USERS": ("yes", True),
+        "CLERKSYNC_LINK_BY": ("external_id, verified_email", ["external_id", "verified_email"]),
+        "CLERKSYNC_USER_FIELDS": (
+            "email=email, first_name=first_name:blank",
+            {"email": "email", "first_name": ["first_name", "blank"]},
+        ),
         "CLERKSYNC_ADMIN_PHOTOS": ("true", True),
         "CLERKSYNC_ADMIN_MASK": ("1", True),
     }
