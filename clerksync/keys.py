@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import logging
-import re
 import threading
 from collections import OrderedDict
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from cryptography.hazmat.primitives.serialization import load_der_public_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.core.exceptions import ImproperlyConfigured
 
 from clerksync.client import ClerkClient
 from clerksync.conf import settings
-from clerksync.exceptions import ClerkError, ClerkUnavailable, InvalidResponse
+from clerksync.exceptions import ClerkError, ClerkUnavailable
+from clerksync.public_keys import parse_key_set, parse_pem
 from clerksync.throttle import SYSTEM_CLOCK, Clock, Throttle
 
 logger = logging.getLogger(__name__)
@@ -33,13 +28,10 @@ COOLDOWN = 30.0
 #: Seconds for which an id that Clerk does not know is not asked about again.
 UNKNOWN_FOR = 300.0
 MAX_UNKNOWN = 1000
-#: Seconds for one request, tries and all: somebody waits for a page.
+#: Somebody waits for a page.
 TIMEOUT = 3.0
 
-_MIN_BITS, _MAX_BITS = 2048, 8192
 _MAX_INSTANCES = 8
-_ARMOUR = re.compile(r"-----(BEGIN|END) ([A-Z ]+)-----")
-_WHERE = "Copy it from Clerk's dashboard, API keys, JWKS public key (PEM)."
 
 
 class KeySource(Protocol):
@@ -76,13 +68,31 @@ class PemKey:
 
 
 class KeyRing:
-    """The key set of one instance, read by one thread at a time and kept whatever comes instead of a newer one."""
+    """The key set of one instance, read by one thread at a time and kept whatever comes instead of a newer one.
 
-    def __init__(self, *, secret_key: str, api_url: str, clock: Clock = SYSTEM_CLOCK) -> None:
+    Args:
+        secret_key: Clerk's secret key.
+        api_url: With or without ``/v1``.
+        clock: What the times of this module are counted by.
+        timeout: Seconds for one request, tries and all.
+        max_unknown: So many unknown ids are remembered.
+    """
+
+    def __init__(
+        self,
+        *,
+        secret_key: str,
+        api_url: str,
+        clock: Clock = SYSTEM_CLOCK,
+        timeout: float = TIMEOUT,
+        max_unknown: int = MAX_UNKNOWN,
+    ) -> None:
         self.edition = 0
         self._secret_key = secret_key
         self._api_url = api_url
         self._clock = clock
+        self._timeout = timeout
+        self._max_unknown = max_unknown
         self._lock = threading.Lock()
         self._keys: dict[str, RSAPublicKey] | None = None
         self._read_at = self._tried_at = -float("inf")
@@ -112,7 +122,7 @@ class KeyRing:
     def find_other(self, kid: str | None, than: RSAPublicKey) -> RSAPublicKey | None:
         """Return the key that has taken the place of one that explains no signature."""
         key = self._read_again(self._keys).get(kid or "")
-        return None if key is None or _numbers(key) == _numbers(than) else key
+        return None if key is None or key.public_numbers() == than.public_numbers() else key
 
     def _read_again(
         self, seen: dict[str, RSAPublicKey] | None, *, wait: bool = True
@@ -158,12 +168,15 @@ class KeyRing:
             return
         with self._lock:
             self._unknown[kid] = self._clock.monotonic() + UNKNOWN_FOR
-            while len(self._unknown) > MAX_UNKNOWN:
+            while len(self._unknown) > self._max_unknown:
                 self._unknown.popitem(last=False)
 
     def _replace(self, keys: dict[str, RSAPublicKey]) -> None:
         before = self._keys or {}
-        if any(kid not in keys or _numbers(keys[kid]) != _numbers(key) for kid, key in before.items()):
+        if any(
+            kid not in keys or keys[kid].public_numbers() != key.public_numbers()
+            for kid, key in before.items()
+        ):
             self.edition += 1
         self._keys = keys
 
@@ -172,8 +185,8 @@ class KeyRing:
             secret_key=self._secret_key,
             api_url=self._api_url,
             purpose="web",
-            timeout=(TIMEOUT, TIMEOUT),
-            deadline=TIMEOUT,
+            timeout=(self._timeout, self._timeout),
+            deadline=self._timeout,
             throttle=self._throttle,
         ) as client:
             return client.jwks()
@@ -194,7 +207,7 @@ def configured_source() -> KeySource:
     if not settings.CLERK_SECRET_KEY:
         raise ImproperlyConfigured(
             "Session tokens cannot be verified: set CLERK_SECRET_KEY, with which Clerk is asked for its keys, "
-            f"or CLERK_JWT_KEY. {_WHERE}"
+            "or CLERK_JWT_KEY, the JWKS public key (PEM) of Clerk's dashboard, API keys."
         )
     # By the instance, not by the key's id alone: two instances may use the same one.
     scope = settings.CLERK_SECRET_KEY, settings.CLERK_API_URL
@@ -204,73 +217,3 @@ def configured_source() -> KeySource:
         while len(_rings) > _MAX_INSTANCES:
             _rings.popitem(last=False)
     return ring
-
-
-@lru_cache(maxsize=8)
-def parse_pem(text: str) -> RSAPublicKey:
-    """Return a public RSA key from PEM, also if its line breaks are lost or written as backslash and n.
-
-    Raises:
-        ImproperlyConfigured: It is none; the text is not shown.
-    """
-    mended = text.replace("\\n", "\n").replace("\\r", "")
-    label = _ARMOUR.search(mended)
-    if label and "PRIVATE" in label[2]:
-        raise ImproperlyConfigured(
-            f"CLERK_JWT_KEY holds a private key, which is no business of ours. {_WHERE}"
-        )
-    try:
-        der = base64.b64decode("".join(_ARMOUR.sub("", mended).split()), validate=True)
-        key = load_der_public_key(der)
-    except (ValueError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, RSAPublicKey) or not _MIN_BITS <= key.key_size <= _MAX_BITS:
-        raise ImproperlyConfigured(f"CLERK_JWT_KEY is not a public RSA key of 2048 bits or more. {_WHERE}")
-    return key
-
-
-class _KeySet(msgspec.Struct):
-    keys: list[Any]
-
-
-def parse_key_set(body: bytes) -> dict[str, RSAPublicKey]:
-    """Return the RSA keys for signatures of a JSON Web Key Set by their ids; others are passed over.
-
-    Raises:
-        InvalidResponse: It is no key set, or holds no such key.
-    """
-    try:
-        entries = msgspec.json.decode(body, type=_KeySet).keys
-    except (msgspec.MsgspecError, RecursionError):
-        entries = []
-    keys = {entry["kid"]: key for entry in entries if (key := _parse_entry(entry))}
-    if not keys:
-        raise InvalidResponse("GET /v1/jwks: no usable RSA key in the answer")
-    return keys
-
-
-def _parse_entry(entry: object) -> RSAPublicKey | None:
-    if not isinstance(entry, dict) or entry.get("alg", "RS256") != "RS256":
-        return None
-    match entry:
-        case {"kty": "RSA", "use": "sig", "kid": str(kid), "n": str(n), "e": str(e)} if kid:
-            try:
-                key = RSAPublicNumbers(_number(e), _number(n)).public_key()
-            except ValueError:
-                logger.warning("A key of the instance is not readable and is passed over")
-                return None
-            return key if _MIN_BITS <= key.key_size <= _MAX_BITS else None
-    return None
-
-
-def _number(text: str) -> int:
-    """Read base64url without padding."""
-    if len(text) * 6 > _MAX_BITS + 6 * 8:
-        raise ValueError("too long")
-    return int.from_bytes(
-        base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True), "big"
-    )
-
-
-def _numbers(key: RSAPublicKey) -> RSAPublicNumbers:
-    return key.public_numbers()

@@ -62,11 +62,19 @@ class Verifier:
     Args:
         rules: What is asked of a token; by default as the settings say.
         source: Where keys come from; by default as the settings say, looked up when it is needed.
+        max_remembered: So many tokens are remembered.
     """
 
-    def __init__(self, *, rules: Rules | None = None, source: KeySource | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Rules | None = None,
+        source: KeySource | None = None,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
         self._rules = Rules.from_settings() if rules is None else rules
         self._source = source
+        self._max_remembered = max_remembered
         self._lock = threading.Lock()
         #: Claims with the seconds from and until which they are valid, and the edition of the keys;
         #: the oldest first.
@@ -107,7 +115,7 @@ class Verifier:
             self._remembered[token] = entry
             oldest = [(key, known[2]) for key, known in islice(self._remembered.items(), 4)]
             for key, until in oldest:
-                if until <= now or len(self._remembered) > MAX_REMEMBERED:
+                if until <= now or len(self._remembered) > self._max_remembered:
                     del self._remembered[key]
 
 

@@ -474,10 +474,9 @@ def test_memory__of_other_settings(changes: dict[str, Any], expected: str, clerk
     assert tokens.verify(token) == claims
 
 
-def test_memory__bounded(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory__bounded(clerk: FakeClerk) -> None:
     """The oldest are forgotten; those that have expired go first."""
-    monkeypatch.setattr(tokens, "MAX_REMEMBERED", 5)
-    verifier = tokens.Verifier()
+    verifier = tokens.Verifier(max_remembered=5)
     for number in range(12):
         verifier.verify(clerk.token(USER, session_id=f"sess_{number}"))
         assert len(verifier) <= 5

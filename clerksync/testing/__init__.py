@@ -25,6 +25,7 @@ from clerksync.testing.faults import Fault
 from clerksync.testing.guard import RealClerkCalled
 from clerksync.testing.mixin import ClerkTestMixin
 from clerksync.testing.server import Served, serve
+from clerksync.testing.sessions import TokenOptions
 from clerksync.testing.shapes import every_shape
 from clerksync.testing.wire import RecordedRequest, Request, Response
 
@@ -39,6 +40,7 @@ __all__ = [
     "Request",
     "Response",
     "Served",
+    "TokenOptions",
     "VirtualClock",
     "every_shape",
     "serve",
