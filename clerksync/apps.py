@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import checks, endpoint_checks, signals
+from clerksync import checks, endpoint_checks, signals, token_checks
 
 
 class ClerkSyncConfig(AppConfig):
@@ -32,3 +32,7 @@ class ClerkSyncConfig(AppConfig):
         register(link_checks.check_user_fields, "clerksync")
         register(link_checks.check_user_model, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
+        register(token_checks.check_jwt_key, "clerksync")
+        register(token_checks.check_authorized_parties, "clerksync")
+        register(token_checks.check_issuer, "clerksync")
+        register(token_checks.check_any_party, "clerksync", deploy=True)

@@ -12,7 +12,7 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import checks, endpoint_checks, link_checks
+from clerksync import checks, endpoint_checks, link_checks, token_checks
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -33,7 +33,8 @@ def routed_to(**changes: Any) -> Iterator[None]:
 
 def test_registered__settings_of_tests_are_clean() -> None:
     """All checks are registered, and sound settings give no message."""
-    registered: set[object] = {check for check in registry.get_checks() if "clerksync" in check.tags}
+    every = registry.get_checks(include_deployment_checks=True)
+    registered: set[object] = {check for check in every if "clerksync" in check.tags}
     assert registered == {
         checks.check_types,
         checks.check_names,
@@ -45,6 +46,10 @@ def test_registered__settings_of_tests_are_clean() -> None:
         link_checks.check_link_rules,
         link_checks.check_user_fields,
         link_checks.check_user_model,
+        token_checks.check_jwt_key,
+        token_checks.check_authorized_parties,
+        token_checks.check_issuer,
+        token_checks.check_any_party,
     }
     assert run_checks(tags=["clerksync"]) == []
 
