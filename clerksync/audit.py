@@ -19,11 +19,12 @@ from clerksync.client import ClerkClient
 from clerksync.decisions import MIN_AGE_MS
 from clerksync.exceptions import FilterIgnored, SyncIncomplete
 from clerksync.models import ClerkUser
+from clerksync.pages import Checkpoint, PageWriter, SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Observation, Parser, Source
 from clerksync.placeholders import PlaceholderRules, fold
 from clerksync.records import ACTIVE, DELETED, INCOMPLETE, WATCHED, Row, watched
-from clerksync.sweep import Checkpoint, Sweep, SweptPage
+from clerksync.sweep import Sweep
 from clerksync.tally import MAX_NAMED
 
 #: Two less than Clerk takes in a filter: the other places are the controls'.
@@ -147,15 +148,10 @@ class Audit:
             yield from self._judge_by_id(client, unsure[start : start + BATCH])
 
     def _sweep(self, client: ClerkClient, checkpoint: Checkpoint) -> Iterator[SweptPage]:
-        return Sweep(
-            client,
-            self.parser,
-            checkpoint,
-            before_write=lambda: None,
-            after_write=lambda page: None,
-            mark_missing=False,
-            dry_run=True,
-        ).pages()
+        writer = PageWriter(
+            parser=self.parser, before_write=lambda: None, after_write=lambda page: None, dry_run=True
+        )
+        return Sweep(client, checkpoint, writer, mark_missing=False).pages()
 
     def _judge_shown(self, shown: Observation, row: Row | None) -> Iterator[Finding]:
         if shown.clerk_id:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ class ClerkClient:
         key = checked_key(settings.CLERK_SECRET_KEY if secret_key is None else secret_key)
         self.api_url = base_url(settings.CLERK_API_URL if api_url is None else api_url)
         self.purpose = purpose
+        #: Tells one key at one address from another, and nothing about them.
+        self.fingerprint = hashlib.sha256(f"{self.api_url}\n{key}".encode()).hexdigest()[:16]
         self._transport = Transport(
             secret_key=key,
             api_url=self.api_url,

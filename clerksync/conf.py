@@ -96,6 +96,12 @@ def _share(value: object) -> Problem:
     return "must be a number above 0 and at most 1"
 
 
+def _seconds(value: object) -> Problem:
+    if _is_number(value) and value >= 0:  # type: ignore[operator]  # just tested
+        return None
+    return "must be a number of seconds, 0 or more"
+
+
 def _deletes(value: object) -> Problem:
     if value is None or callable(value):
         return None
@@ -153,6 +159,10 @@ class Settings:
     EXCLUDE_FIELDS = Setting[tuple[str, ...]]((), problem=_strings)
     #: How many users may be deleted in 24 h because Clerk no longer shows them.
     MAX_DELETES = Setting[int | Callable[[int], int] | None](None, problem=_deletes)
+    #: Seconds before the last scan from which changes are read once more: Clerk may list them late.
+    OVERLAP = Setting[float](120, problem=_seconds)
+    #: Seconds after which the mirror is behind if no sync has confirmed it.
+    MAX_STALENESS = Setting[int](3600, problem=_positive)
     #: A webhook's body may not be larger.
     WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
     #: Days that events are kept; longer than Svix's 27.6 hours of retries.

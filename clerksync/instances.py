@@ -23,9 +23,29 @@ def check(client: ClerkClient, *, adopt: bool = False, dry_run: bool = False) ->
             f"of {state.instance_id} ({state.environment}). Use the key of that instance; if the table is "
             f"meant to change sides, pass --adopt-instance"
         )
-    if state.instance_id != instance.id and not dry_run:
-        fresh = {"instance_id": instance.id, "environment": instance.environment_type}
-        MirrorState.objects.update_or_create(
-            pk=1, defaults={**fresh, "updates_as_of": None, "deletes_as_of": None}
-        )
+    if not dry_run:
+        _remember(state, instance, fingerprint=client.fingerprint)
     return instance
+
+
+def check_once(client: ClerkClient, *, dry_run: bool = False) -> Instance:
+    """The same, without a request if this key was seen at this address before.
+
+    A key is of one instance for good, so that an incremental sync, which deletes nobody on the word of a
+    list, need not ask each time. A full sync does.
+    """
+    state = MirrorState.objects.filter(pk=1).first()
+    if state is not None and state.instance_id and state.key_fingerprint == client.fingerprint:
+        return Instance(id=state.instance_id, environment_type=state.environment)
+    return check(client, dry_run=dry_run)
+
+
+def _remember(state: MirrorState, instance: Instance, *, fingerprint: str) -> None:
+    values: dict[str, object] = {}
+    if state.key_fingerprint != fingerprint:
+        values["key_fingerprint"] = fingerprint
+    if state.instance_id != instance.id:
+        values |= {"instance_id": instance.id, "environment": instance.environment_type}
+        values |= {"updates_as_of": None, "deletes_as_of": None, "census": {}}
+    if values:
+        MirrorState.objects.update_or_create(pk=1, defaults=values)

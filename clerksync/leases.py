@@ -26,6 +26,8 @@ from clerksync.models import MirrorState
 
 logger = logging.getLogger(__name__)
 
+_ARTICLES = {"full": "a", "incremental": "an"}
+
 Kind = Literal["full", "incremental"]
 
 #: A dead holder is in the way for no longer than this.
@@ -52,6 +54,13 @@ class Lease:
                 f"another {self.kind} sync has taken over, because this one showed no progress for "
                 f"{DURATION.seconds} s; it goes on from where this one stopped"
             )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction for something else than a page, unless another sync has taken over."""
+        with transaction.atomic(using=router.db_for_write(MirrorState)):
+            self.renew()
+            yield
 
     def release(self) -> None:
         """Give the lease back, if it is still ours."""
@@ -105,10 +114,10 @@ def acquire(kind: Kind) -> Lease:
 def _held(state: MirrorState, kind: Kind) -> str:
     until: datetime | None = getattr(state, f"{kind}_expires_at")
     if until is None:
-        return f"a {kind} sync was at work and has just ended; run the command again"
+        return f"{_ARTICLES[kind]} {kind} sync was at work and has just ended; run the command again"
     return (
-        f"a {kind} sync is at work: {getattr(state, f'{kind}_holder')}. If that process is dead, its lease "
-        f"expires at {until:%H:%M:%S %Z}; run the command again then"
+        f"{_ARTICLES[kind]} {kind} sync is at work: {getattr(state, f'{kind}_holder')}. If that process is "
+        f"dead, its lease expires at {until:%H:%M:%S %Z}; run the command again then"
     )
 
 

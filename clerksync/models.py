@@ -201,8 +201,14 @@ class MirrorState(models.Model):
 
     instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
     environment = models.CharField(_("environment"), max_length=20, default="", blank=True)
+    #: Which key was last seen to open the instance.
+    key_fingerprint = models.CharField(_("fingerprint of the key"), max_length=16, default="", blank=True)
+    #: Both in Clerk's clock, which ours was ahead of by ``skew_ms`` when one of them last moved.
     updates_as_of = models.DateTimeField(_("updates known up to"), null=True, blank=True)
     deletes_as_of = models.DateTimeField(_("deletes known up to"), null=True, blank=True)
+    skew_ms = models.BigIntegerField(_("our clock is ahead of Clerk's by (ms)"), default=0)
+    #: Rows by state at the end of the last full sync: counting a million takes too long for a probe.
+    census = models.JSONField(_("rows by state"), default=dict, blank=True)
 
     full_holder = models.CharField(max_length=200, default="", blank=True)
     full_fence = models.BigIntegerField(default=0)
@@ -227,6 +233,7 @@ class SyncRun(models.Model):
         """What was asked for."""
 
         FULL = "full", _("full")
+        INCREMENTAL = "incremental", _("incremental")
         USERS = "users", _("single users")
         PENDING = "pending", _("users in doubt")
 

@@ -10,11 +10,11 @@ from clerksync.client import ClerkClient
 from clerksync.drain import Drain
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser, SyncRun
+from clerksync.pages import SweptPage
 from clerksync.payloads import Parser
 from clerksync.placeholders import PlaceholderRules
 from clerksync.records import Outcome
 from clerksync.salvage import escape_text
-from clerksync.sweep import SweptPage
 from clerksync.tally import Report, Tally, errors_into
 
 OnPage = Callable[[SweptPage, int], None]

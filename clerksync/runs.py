@@ -1,7 +1,8 @@
-"""The books of a full sync: one row a run, with its checkpoint."""
+"""The books of the syncs: one row a run, with its checkpoint."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,13 +10,15 @@ import msgspec
 from django.utils import timezone
 
 from clerksync.client import Instance
-from clerksync.exceptions import DeletesRefused, SyncIncomplete
+from clerksync.exceptions import DeletesRefused, SyncIncomplete, SyncInterrupted
 from clerksync.models import SyncRun
-from clerksync.sweep import Checkpoint
+from clerksync.pages import Checkpoint
 from clerksync.tally import Report, Tally
 
 #: A run that was cut is resumed within this time; later, what it has read is too old.
 RESUME_WITHIN = timedelta(hours=24)
+#: Incremental runs, hundreds a day, are forgotten after this time.
+KEPT = timedelta(days=30)
 
 
 def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> tuple[SyncRun, bool]:
@@ -36,13 +39,18 @@ def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> t
         SyncRun.objects.filter(pk=last.pk).update(**resumed)
         last.refresh_from_db()
         return last, True
-    SyncRun.objects.filter(kind=SyncRun.Kind.FULL, state=SyncRun.State.RUNNING).update(
+    return begin(SyncRun.Kind.FULL, instance_id=instance.id, options=options), False
+
+
+def begin(kind: SyncRun.Kind, *, instance_id: str, options: dict[str, Any] | None = None) -> SyncRun:
+    """A new run; under the lease, so whichever run of this kind seems to be at work is dead."""
+    now = timezone.now()
+    SyncRun.objects.filter(kind=kind, state=SyncRun.State.RUNNING).update(
         state=SyncRun.State.INTERRUPTED, finished_at=now, error="the process ended"
     )
-    new = SyncRun.objects.create(
-        kind=SyncRun.Kind.FULL, instance_id=instance.id, options=options, started_at=now, progressed_at=now
+    return SyncRun.objects.create(
+        kind=kind, instance_id=instance_id, options=options or {}, started_at=now, progressed_at=now
     )
-    return new, False
 
 
 def save_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, **values: Any) -> None:
@@ -58,17 +66,35 @@ def save_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, **values: Any) 
 
 def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report) -> None:
     """Keep how the run ended."""
+    state = _state(run, report, checkpoint)
     save_run(
         run,
         tally,
         checkpoint,
-        state=_state(report, checkpoint),
+        state=state,
+        instance_id=report.instance_id or run.instance_id,
         finished_at=timezone.now(),
         error=str(report.error or ""),
         api_calls=run.api_calls + report.requests,
         throttled=run.throttled + report.throttled,
         walk_started_ms=checkpoint.started_ms,
     )
+    if run.kind == SyncRun.Kind.INCREMENTAL:
+        _forget(run, is_idle=_is_idle(state, tally.counts))
+
+
+def _forget(run: SyncRun, *, is_idle: bool) -> None:
+    """Of incremental runs in a row that had nothing to do, keep the last; of the others, a month's."""
+    others = SyncRun.objects.filter(kind=run.kind).exclude(pk=run.pk)
+    others.filter(started_at__lt=run.started_at - KEPT).delete()
+    previous = others.order_by("-started_at", "-pk").first()
+    if is_idle and previous is not None and _is_idle(previous.state, previous.counts):
+        previous.delete()
+
+
+def _is_idle(state: str, counts: Mapping[str, int]) -> bool:
+    done = any(count for name, count in counts.items() if name not in ("seen", "unchanged"))
+    return state == SyncRun.State.COMPLETED and not done
 
 
 def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
@@ -106,7 +132,8 @@ def _is_resumable(run: SyncRun, instance: Instance, options: dict[str, Any], now
     )
 
 
-def _state(report: Report, checkpoint: Checkpoint) -> SyncRun.State:
+def _state(run: SyncRun, report: Report, checkpoint: Checkpoint) -> SyncRun.State:
+    resumable = checkpoint.seen and run.kind == SyncRun.Kind.FULL
     match report.error:
         case None:
             return SyncRun.State.COMPLETED
@@ -114,5 +141,7 @@ def _state(report: Report, checkpoint: Checkpoint) -> SyncRun.State:
             return SyncRun.State.REFUSED
         case SyncIncomplete():
             return SyncRun.State.FAILED
+        case SyncInterrupted():
+            return SyncRun.State.INTERRUPTED
         case _:
-            return SyncRun.State.INTERRUPTED if checkpoint.seen else SyncRun.State.FAILED
+            return SyncRun.State.INTERRUPTED if resumable else SyncRun.State.FAILED

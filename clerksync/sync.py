@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from django.db import transaction
+from django.db.models import Count
 
-from clerksync import instances, leases, mirror, runs, signals
+from clerksync import instances, leases, misses, runs, watermarks
 from clerksync.client import ClerkClient, Instance
-from clerksync.drain import Drain
-from clerksync.exceptions import (
-    SyncIncomplete,
-    SyncInterrupted,
-)
+from clerksync.exceptions import SyncIncomplete
 from clerksync.leases import Lease
 from clerksync.models import ClerkUser, MirrorState, SyncRun
+from clerksync.pages import SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
-from clerksync.placeholders import PlaceholderRules
-from clerksync.sweep import Checkpoint, Sweep, SweptPage
-from clerksync.tally import Report, Tally, errors_into
-
-#: Doubts that fall due within this time are waited for.
-PATIENCE_MS = 10_000
+from clerksync.session import OnPage, Session, Watch, announce
+from clerksync.sweep import Sweep
+from clerksync.tally import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +33,6 @@ class Options:
     restart: bool = False
     adopt_instance: bool = False
     dry_run: bool = False
-
-
-#: Told after each page: what it did, and how many users have been seen.
-OnPage = Callable[[SweptPage, int], None]
 
 
 def full_sync(
@@ -73,18 +61,16 @@ def full_sync(
         ClerkError: Clerk could not be asked for its instance.
     """
     options = options or Options()
+    watch = Watch(on_page=on_page, stop=stop, sleep=sleep)
     instance = instances.check(client, adopt=options.adopt_instance, dry_run=options.dry_run)
     if options.dry_run:
-        return _FullSync(client, options, instance, None, None, on_page, stop, sleep).report()
+        return _FullSync(client, options, instance, watch).report()
     with leases.hold("full") as lease:
-        with _under(lease):
+        with lease.writing():
             run, resumed = runs.open_run(instance, options=_kept(options), restart=options.restart)
-        sync = _FullSync(client, options, instance, lease, run, on_page, stop, sleep)
-        report = sync.report()
+        report = _FullSync(client, options, instance, watch, lease, run).report()
         report.resumed = resumed
-    if report.error is not None:
-        signals.sync_failed.send_robust(SyncRun, run=run, error=report.error)
-    return report
+    return announce(run, report)
 
 
 def _kept(options: Options) -> dict[str, Any]:
@@ -96,88 +82,49 @@ def _kept(options: Options) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _under(lease: Lease) -> Iterator[None]:
-    """Write something else than users, unless another sync has taken over."""
-    with transaction.atomic(using=mirror.database()):
-        lease.renew()
-        yield
-
-
-class _FullSync:
+class _FullSync(Session):
     """One run of a full sync."""
+
+    kind = SyncRun.Kind.FULL
 
     def __init__(
         self,
         client: ClerkClient,
         options: Options,
         instance: Instance,
-        lease: Lease | None,
-        run: SyncRun | None,
-        on_page: OnPage | None,
-        stop: threading.Event | None,
-        sleep: Callable[[float], None],
+        watch: Watch,
+        lease: Lease | None = None,
+        run: SyncRun | None = None,
     ) -> None:
-        self.client = client
-        self.options = options
+        super().__init__(
+            client,
+            watch,
+            lease=lease,
+            run=run,
+            allow_deletes=options.allow_deletes,
+            judge_missing=options.deletes,
+            compare_all=options.compare_all,
+        )
+        self.deletes = options.deletes
         self.instance = instance
-        self.lease = lease
-        self.run = run
-        self.on_page = on_page
-        self.stop = stop
-        self.sleep = sleep
-        self.parser = Parser.from_settings()
-        self.checkpoint = runs.read_checkpoint(run) if run else Checkpoint()
-        self.tally = Tally(PlaceholderRules.from_settings(), run.counts if run else None)
-        self.tally.skipped.update(run.skipped if run else {})
-        self._next_tally = self.tally
         self.missing: list[str] = []
 
-    def report(self) -> Report:
-        """Do it, keep the books, and tell."""
-        started = time.monotonic()
-        report = Report(
-            "full",
-            instance_id=self.instance.id,
-            environment=self.instance.environment_type,
-            dry_run=self.options.dry_run,
-        )
-        with errors_into(report):
-            self._sweep()
-            self._check_count()
-            self._finish_walk()
-            self._drain()
-        self.tally.counts["seen"] = self.checkpoint.seen
-        report.fill(
-            self.tally, requests=self.client.requests, throttled=self.client.throttled, started=started
-        )
-        with errors_into(report):
-            report.in_doubt = ClerkUser.objects.in_doubt().count()
-            if self.run is not None and self.lease is not None:
-                with _under(self.lease):
-                    runs.close_run(self.run, self.tally, self.checkpoint, report)
-        return report
+    def work(self) -> None:
+        """Walk over everybody, make sure that it was everybody, and read by id who is in doubt."""
+        sweep = Sweep(self.client, self.checkpoint, self.writer, mark_missing=self.deletes)
+        self.read(sweep.pages(), advice="run the same command again to go on from there")
+        self._check_count()
+        self._finish_walk()
+        deleted = self.tally.counts["deleted"]
+        self.drain(also=self.missing)
+        if self.deletes and self.run is not None:
+            self._finish_deletes(self.tally.counts["deleted"] - deleted)
 
-    def _sweep(self) -> None:
-        sweep = Sweep(
-            self.client,
-            self.parser,
-            self.checkpoint,
-            before_write=self._renew,
-            after_write=self._save,
-            mark_missing=self.options.deletes,
-            compare_all=self.options.compare_all,
-            dry_run=self.options.dry_run,
-            provenance=self._provenance,
-        )
-        for page in sweep.pages():
-            self.tally = self._next_tally
-            if self.on_page is not None:
-                self.on_page(page, self.checkpoint.seen)
-            if self.stop is not None and self.stop.is_set():
-                raise SyncInterrupted(
-                    f"stopped after {self.checkpoint.seen} users; run the same command again to go on from there"
-                )
+    def save(self, page: SweptPage) -> None:
+        """Note who is missing as well: a dry run puts nobody in doubt."""
+        super().save(page)
+        if self.writer.dry_run and self.deletes:
+            self.missing += page.missing
 
     def _check_count(self) -> None:
         """A walk that saw clearly fewer users than Clerk counts decides nothing about deletes."""
@@ -195,74 +142,14 @@ class _FullSync:
             )
 
     def _finish_walk(self) -> None:
-        if self.run is None or self.checkpoint.started_ms is None:
-            return
-        as_of = datetime.fromtimestamp(self.checkpoint.started_ms / 1000, UTC)
-        self._update_state(updates_as_of=as_of)
+        if watermarks.known() != self.known:
+            # A scan was at work meanwhile, and has judged the same changes.
+            self.tally.counts["missed"] = self.tally.counts["delivered"] = 0
+        self.advance(updates_ms=self.checkpoint.started_ms)
 
-    def _drain(self) -> None:
-        """Settle what is in doubt; wait a little for what is not yet due."""
-        drain = Drain(
-            self.client,
-            self.parser,
-            max_deletes=self.options.allow_deletes,
-            judge_missing=self.options.deletes,
-            dry_run=self.options.dry_run,
-            before_write=self._renew,
-            provenance=self._provenance,
-            known_before=self.run.started_at if self.run else None,
-        )
-        if self.options.dry_run:
-            due = drain.due(now_ms=self.client.now_ms())
-            self._settle(drain, list(dict.fromkeys([*self.missing, *due])))
-            return
-        for ids in self._due(drain):
-            self._settle(drain, ids)
-        if self.options.deletes and self.checkpoint.started_ms is not None:
-            self._update_state(deletes_as_of=datetime.fromtimestamp(self.checkpoint.started_ms / 1000, UTC))
-
-    def _settle(self, drain: Drain, ids: Sequence[str]) -> None:
-        changes = drain.settle(ids)
-        self.tally.add(changes)
-        if self.on_page is not None:
-            self.on_page(SweptPage((), {}, changes, {}), self.checkpoint.seen)
-
-    def _due(self, drain: Drain) -> Iterator[list[str]]:
-        """Users in doubt, as they fall due; each once."""
-        done: set[str] = set()
-        while True:
-            now_ms = self.client.now_ms()
-            ids = [clerk_id for clerk_id in drain.due(now_ms=now_ms) if clerk_id not in done]
-            if ids:
-                done.update(ids)
-                yield ids
-                continue
-            due_ms = drain.next_due(after_ms=now_ms, within_ms=PATIENCE_MS, done=done)
-            if due_ms is None:
-                return
-            self.sleep((due_ms - now_ms) / 1000)
-
-    def _renew(self) -> None:
-        if self.lease is not None:
-            self.lease.renew()
-
-    def _save(self, page: SweptPage) -> None:
-        """Count the page and keep its checkpoint, in its transaction; the counts are ours once it is committed."""
-        missing = set(page.missing)
-        tally = self._next_tally = self.tally.copy()
-        tally.add({clerk_id: change for clerk_id, change in page.changes.items() if clerk_id not in missing})
-        tally.skip(page.skipped)
-        tally.counts["missing"] += len(missing)
-        if self.options.dry_run and self.options.deletes:
-            self.missing += page.missing
-        if self.run is not None and page.checkpoint is not None:
-            runs.save_run(self.run, tally, page.checkpoint)
-
-    def _update_state(self, **values: Any) -> None:
-        if self.lease is not None:
-            with _under(self.lease):
-                MirrorState.objects.filter(pk=1).update(**values)
-
-    @property
-    def _provenance(self) -> str:
-        return f"run {self.run.pk}" if self.run is not None else ""
+    def _finish_deletes(self, found: int) -> None:
+        self.tally.counts.update(misses.judge_deletes(found, self.known, now_ms=self.client.now_ms()))
+        self.advance(deletes_ms=self.checkpoint.started_ms)
+        census = dict(ClerkUser.objects.values_list("state").annotate(Count("pk")).order_by())
+        with self.writing():
+            MirrorState.objects.filter(pk=1).update(census=census)

@@ -64,8 +64,9 @@ class Report:
     """What a sync did and how it ended.
 
     ``counts`` has the keys seen, created, updated, touched, unchanged, late, deleted,
-    revived, corrected, doubted, skipped, missing and placeholders_replaced; those that
-    are 0 may be left out. ``in_doubt`` users wait to be read again.
+    revived, corrected, doubted, skipped, missing, missed, delivered and
+    placeholders_replaced; those that are 0 may be left out. ``in_doubt`` users wait to be
+    read again. ``note`` says what was done otherwise than asked.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Report:
     environment: str = ""
     dry_run: bool = False
     resumed: bool = False
+    note: str = ""
     counts: dict[str, int] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     in_doubt: int = 0
@@ -98,13 +100,15 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; every key is always there."""
-        names = (*(outcome.value for outcome in Outcome), "skipped", "missing", "placeholders_replaced")
+        outcomes = (outcome.value for outcome in Outcome)
+        names = (*outcomes, "skipped", "missing", "missed", "delivered", "placeholders_replaced")
         return {
             "kind": self.kind,
             "instance": self.instance_id,
             "environment": self.environment,
             "dry_run": self.dry_run,
             "resumed": self.resumed,
+            "note": self.note,
             "seen": self.counts.get("seen", 0),
             **{name: self.counts.get(name, 0) for name in names},
             "skipped_users": self.skipped,

@@ -54,6 +54,8 @@ _READERS = {
     "CLERKSYNC_STORE_PAYLOAD": env.boolean,
     "CLERKSYNC_EXCLUDE_FIELDS": env.words,
     "CLERKSYNC_MAX_DELETES": env.whole,
+    "CLERKSYNC_OVERLAP": env.number,
+    "CLERKSYNC_MAX_STALENESS": env.whole,
     "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,
     "CLERKSYNC_EVENT_RETENTION_DAYS": env.whole,
     "CLERKSYNC_AUTHORIZED_PARTIES": env.words,

@@ -70,6 +70,8 @@ WRONG_TYPES = {
         -1,
         "must be a whole number, a callable that takes the number of active users, or None",
     ),
+    "CLERKSYNC_OVERLAP": (-1, "must be a number of seconds, 0 or more"),
+    "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
     "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
     "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
     "CLERKSYNC_AUTHORIZED_PARTIES": ("https://a.test", "must be a list or tuple of strings"),

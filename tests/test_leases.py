@@ -10,7 +10,7 @@ import pytest
 from clerksync import leases
 from clerksync.exceptions import LeaseHeld, LeaseLost
 from clerksync.models import MirrorState, SyncRun
-from clerksync.sweep import SweptPage
+from clerksync.pages import SweptPage
 from clerksync.testing import FakeClerk
 from tests.syncing import StopAfter, Syncer, differences, everything, last_run, small_pages, told
 

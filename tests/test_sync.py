@@ -20,7 +20,7 @@ from clerksync.exceptions import (
     SyncIncomplete,
 )
 from clerksync.models import ClerkUser, MirrorState, SyncRun
-from clerksync.sweep import SweptPage
+from clerksync.pages import SweptPage
 from clerksync.testing import FakeClerk, every_shape, serve
 from tests.syncing import (
     COUNT,

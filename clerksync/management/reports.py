@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from clerksync.management.output import printable, show
 from clerksync.mirror import Change
+from clerksync.pages import SweptPage
 from clerksync.records import Outcome
-from clerksync.sweep import SweptPage
 from clerksync.tally import Report
 
 #: Seconds between two lines of progress where there is no terminal.
@@ -110,11 +110,17 @@ def write_summary(report: Report, out: OutputWrapper) -> None:
             f"Key accepted: instance {report.instance_id}, {report.environment}, {told['seen']} users. "
             f"Nothing was written; a sync would do this:"
         )
+    if report.note:
+        out.write(report.note)
     if report.resumed:
         out.write("Resumed where the last sync had stopped; the counts are of both.")
     for name in ("seen", *(outcome.value for outcome in Outcome), "skipped", "missing"):
         if told[name] or name in ("seen", "created", "updated", "unchanged", "deleted"):
             out.write(f"{name:>22}  {told[name]}")
+    if told["missed"]:
+        out.write(
+            f"{'missed':>22}  {told['missed']} changes that no webhook told, {told['delivered']} that one did"
+        )
     out.write(f"{'placeholders replaced':>22}  {told['placeholders_replaced']}")
     out.write(f"{'requests':>22}  {told['requests']} ({told['throttled']} answered with 429)")
     out.write(f"{'time':>22}  {told['seconds']:.1f} s, {told['users_per_second']} users per second")

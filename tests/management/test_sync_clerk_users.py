@@ -19,8 +19,8 @@ from tests.syncing import COUNT, LISTS, differences, everything, small_pages, tr
 pytestmark = pytest.mark.django_db
 
 JSON_KEYS = {
-    "kind", "instance", "environment", "dry_run", "resumed", "seen", "created", "updated", "touched", "unchanged",
-    "late", "deleted", "revived", "corrected", "doubted", "skipped", "missing", "placeholders_replaced",
+    "kind", "instance", "environment", "dry_run", "resumed", "note", "seen", "created", "updated", "touched", "unchanged",
+    "late", "deleted", "revived", "corrected", "doubted", "skipped", "missing", "missed", "delivered", "placeholders_replaced",
     "skipped_users", "in_doubt", "requests", "throttled", "seconds", "users_per_second", "error", "exit_status",
 }  # fmt: skip
 
@@ -305,3 +305,31 @@ def test_no_progress(clerk: FakeClerk) -> None:
         "/v1/users/count"
     ]
     assert clerk.requests[0].path == "/v1/instance"
+
+
+def test_incremental(clerk: FakeClerk) -> None:
+    """The first one is full and says so; the next one reads who was changed, with one request."""
+    status, out, _ = sync("--incremental")
+    assert (status, out.splitlines()[0]) == (
+        0,
+        "No full sync has been completed yet, so this one was full.",
+    )
+    clerk.advance(seconds=300)
+    clerk.create_user()
+    told = sync_json("--incremental", "--allow-deletes", "3")
+    assert (told["kind"], told["created"], told["note"], told["requests"]) == ("incremental", 1, "", 1)
+    assert sync_json("--incremental", "--dry-run")["dry_run"] is True
+    clerk.fail("order_ignored", times=None, on=LISTS)
+    status, _, err = sync("--incremental")
+    assert status == 1
+    assert "Clerk ignored the order" in err
+
+
+@pytest.mark.parametrize(
+    "option", ["--pending", "--user=user_a", "--no-deletes", "--restart", "--force", "--adopt-instance"]
+)
+def test_incremental__not_with(clerk: FakeClerk, option: str) -> None:
+    """What makes no sense together is refused before Clerk is asked anything."""
+    status, _, err = sync("--incremental", option)
+    assert (status, f"--incremental and {option.partition('=')[0]} do not go together" in err) == (2, True)
+    assert clerk.requests == []

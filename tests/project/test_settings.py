@@ -197,6 +197,8 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_STORE_PAYLOAD": ("no", False),
         "CLERKSYNC_EXCLUDE_FIELDS": ("private_metadata,", ["private_metadata"]),
         "CLERKSYNC_MAX_DELETES": ("0", 0),
+        "CLERKSYNC_OVERLAP": ("90", 90.0),
+        "CLERKSYNC_MAX_STALENESS": ("600", 600),
         "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
         "CLERKSYNC_EVENT_RETENTION_DAYS": ("60", 60),
         "CLERKSYNC_AUTHORIZED_PARTIES": (

@@ -10,10 +10,21 @@ from django.core.management.base import BaseCommand, CommandError
 
 from clerksync import refresh, sync
 from clerksync.client import ClerkClient
+from clerksync.incremental import incremental_sync
 from clerksync.management import reports
 from clerksync.management.output import errors_as_exit_status, positive
-from clerksync.sweep import SweptPage
+from clerksync.pages import SweptPage
 from clerksync.tally import Report
+
+#: What an incremental sync cannot do, and why.
+_NOT_INCREMENTAL = {
+    "user": "--user reads other users than those that were changed",
+    "pending": "--incremental reads users in doubt as well",
+    "no_deletes": "--incremental looks for nobody who is gone",
+    "restart": "an incremental sync is never resumed",
+    "force": "only a full sync compares everybody",
+    "adopt_instance": "a table that changes to another instance needs a full sync",
+}
 
 
 class Command(BaseCommand):
@@ -29,6 +40,7 @@ class Command(BaseCommand):
         add = parser.add_argument
         add("--dry-run", action="store_true", help="write nothing, and tell what would change")
         add("--user", action="append", default=[], metavar="ID", help="read this user only; repeatable")
+        add("--incremental", action="store_true", help="read only who was changed since the last sync")
         add("--pending", action="store_true", help="read users in doubt only, whose time has come")
         add("--no-deletes", action="store_true", help="leave users alone whom Clerk no longer shows")
         add("--allow-deletes", type=positive, metavar="N", help="let up to N users be deleted")
@@ -43,6 +55,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, rate: int | None, format: str, **options: Any) -> None:
         """Sync, tell, and end with the status of the report."""
         self.in_words = format == "text"
+        if options["incremental"]:
+            _refuse_others(options)
         with errors_as_exit_status(), ClerkClient(rate=rate) as client:
             report = self._sync(client, **options)
         if format == "json":
@@ -53,7 +67,14 @@ class Command(BaseCommand):
             raise CommandError(reports.describe_problem(report), returncode=report.exit_status)
 
     def _sync(
-        self, client: ClerkClient, *, user: list[str], pending: bool, dry_run: bool, **options: Any
+        self,
+        client: ClerkClient,
+        *,
+        user: list[str],
+        incremental: bool,
+        pending: bool,
+        dry_run: bool,
+        **options: Any,
     ) -> Report:
         shared = {name: options[name] for name in ("allow_deletes", "adopt_instance")}
         if pending:
@@ -68,6 +89,14 @@ class Command(BaseCommand):
             **shared,
         )
         with reports.stop_on_interrupt(self.stderr) as stop:
+            if incremental:
+                return incremental_sync(
+                    client,
+                    allow_deletes=options["allow_deletes"],
+                    dry_run=dry_run,
+                    on_page=self._diff(**options),
+                    stop=stop,
+                )
             if options["no_progress"]:
                 return sync.full_sync(client, chosen, on_page=self._diff(**options), stop=stop)
             total = client.count()
@@ -88,3 +117,10 @@ class Command(BaseCommand):
                 reports.write_changes(page, self.stdout, values=show_values)
 
         return on_page
+
+
+def _refuse_others(options: dict[str, Any]) -> None:
+    for name, why in _NOT_INCREMENTAL.items():
+        if options[name]:
+            option = "--" + name.replace("_", "-")
+            raise CommandError(f"--incremental and {option} do not go together: {why}", returncode=2)

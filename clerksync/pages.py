@@ -1,0 +1,114 @@
+"""Pages of users on their way into the table: each is written together with how far the run has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+from django.db import transaction
+
+from clerksync import mirror
+from clerksync.answers import Page
+from clerksync.mirror import Change
+from clerksync.payloads import Observation, Parser, Source
+from clerksync.records import Row
+
+
+class Checkpoint(msgspec.Struct):
+    """How far a run has come: everything below is committed; ``done`` at the end of the list.
+
+    ``started_ms`` is when it began, in Clerk's clock. A scan, which cannot be resumed, has no cursor.
+    """
+
+    seen: int = 0
+    cursor: str | None = None
+    cursor_ms: int | None = None
+    cursors: list[str] = []
+    border: list[str] = []
+    started_ms: int | None = None
+    done: bool = False
+
+    def move_to(self, later: Checkpoint) -> None:
+        """Become the later one, whose page is committed."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(later, name))
+
+
+@dataclass(frozen=True, slots=True)
+class SweptPage:
+    """What one page did; ``missing`` are users of the table that Clerk's list should show.
+
+    ``shown`` are Clerk's users and ``rows`` those of the table, as they were before;
+    ``checkpoint`` says where a run goes on once the page is committed.
+    """
+
+    shown: Sequence[Observation]
+    rows: Mapping[str, Row]
+    changes: Mapping[str, Change]
+    skipped: Mapping[str, tuple[str, ...]]
+    missing: tuple[str, ...] = ()
+    checkpoint: Checkpoint | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageWriter:
+    """How a walk or a scan reads pages and writes them.
+
+    Args:
+        parser: Under which settings users are read.
+        before_write: Called first in each page's transaction: renews the lease.
+        after_write: Called last in it, with what the page did: keeps the page's checkpoint.
+        compare_all: Compare every column.
+        dry_run: Write nothing.
+        provenance: The id of the run.
+    """
+
+    parser: Parser
+    before_write: Callable[[], None]
+    after_write: Callable[[SweptPage], None]
+    compare_all: bool = False
+    dry_run: bool = False
+    provenance: str = ""
+
+    def decode(self, page: Page) -> list[Observation]:
+        """Read the users of a page of a list."""
+        return self.parser.parse_page(
+            page.body, source=Source.LIST, observed_ms=page.observed_ms, provenance=self.provenance
+        )
+
+    def write(self, apply: Callable[[], SweptPage]) -> SweptPage:
+        """Apply a page and keep its checkpoint, in one transaction."""
+        with self._transaction():
+            self.before_write()
+            page = apply()
+            self.after_write(page)
+        return page
+
+    def apply(self, observations: Sequence[Observation], rows: Mapping[str, Row]) -> dict[str, Change]:
+        """Bring these users' rows up to date."""
+        return mirror.apply(
+            observations,
+            rows=rows,
+            compare_all=self.compare_all,
+            with_fields=self.dry_run,
+            dry_run=self.dry_run,
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self.dry_run:
+            yield
+            return
+        with transaction.atomic(using=mirror.database()):
+            yield
+
+
+def unreadable(items: Sequence[Observation], *, place: str) -> dict[str, tuple[str, ...]]:
+    """Who could not be read in full, and why; a user without an id is named by the place in the list."""
+    return {
+        item.clerk_id or f"no id, {number}. {place}": item.problems
+        for number, item in enumerate(items, start=1)
+        if not item.full
+    }
