@@ -14,6 +14,20 @@ T = TypeVar("T")
 
 Problem = str | None
 
+#: Fields of a user that a custom claim of the session token may tell.
+CLAIMABLE = (
+    "email",
+    "email_verified",
+    "external_id",
+    "first_name",
+    "full_name",
+    "image_url",
+    "last_name",
+    "phone_number",
+    "updated_at",
+    "username",
+)
+
 
 class Setting(Generic[T]):
     """One setting: a descriptor that reads Django's settings each time it is asked."""
@@ -110,6 +124,37 @@ def _deletes(value: object) -> Problem:
     return "must be a whole number, a callable that takes the number of active users, or None"
 
 
+def _refresh(value: object) -> Problem:
+    return None if value in ("inline", "task", "mark") else "must be 'inline', 'task' or 'mark'"
+
+
+def _not_negative(value: object) -> Problem:
+    if value is None or (_is_number(value) and value >= 0):  # type: ignore[operator]  # just tested
+        return None
+    return "must be a number of seconds, 0 or more, or None"
+
+
+def _seconds(value: object) -> Problem:
+    if _is_number(value) and value > 0:  # type: ignore[operator]  # just tested
+        return None
+    return "must be a number of seconds above 0"
+
+
+def _claim_fields(value: object) -> Problem:
+    if not isinstance(value, dict) or not all(isinstance(claim, str) for claim in value):
+        return "must be a dict of names of claims to names of fields"
+    unknown = [str(field) for field in value.values() if field not in CLAIMABLE]
+    if unknown:
+        return f"knows no field {unknown[0]!r}; there are {', '.join(CLAIMABLE)}"
+    return None
+
+
+def _paths(value: object) -> Problem:
+    if value is None or _strings(value) is None:
+        return None
+    return "must be a list or tuple of strings, or None for the admin's path"
+
+
 def _rules(value: object) -> Problem:
     if isinstance(value, (list, tuple)) and all(callable(rule) or isinstance(rule, str) for rule in value):
         return None
@@ -152,7 +197,7 @@ class Settings:
     #: The part of RATE_LIMIT that a sync may take.
     RATE_SHARE = Setting[float](0.5, problem=_share)
     #: The part of RATE_LIMIT that a web process may take.
-    WEB_RATE_SHARE = Setting[float](0.05, problem=_share)
+    WEB_RATE_SHARE = Setting[float](0.1, problem=_share)
     #: Keep the raw JSON of each user.
     STORE_PAYLOAD = Setting[bool](True, problem=_boolean)
     #: Parts of a user's JSON that are never stored, for instance "private_metadata".
@@ -175,6 +220,18 @@ class Settings:
     ISSUER = Setting[str | list[str] | tuple[str, ...] | None]("", problem=_issuer)
     #: For whom session tokens are; empty: not checked.
     AUDIENCE = Setting[str | list[str] | tuple[str, ...]]("", problem=_text_or_texts)
+    #: Custom claims of the session token that tell fields of the user: where they differ, the user is read.
+    CLAIM_FIELDS = Setting[dict[str, str]]({}, problem=_claim_fields)
+    #: How a user who is not fresh is read: at once ("inline"), by a Django task, or by the drain ("mark").
+    REFRESH = Setting[str]("inline", problem=_refresh)
+    #: Seconds for which a user is fresh; 0: every request reads; None: for ever.
+    REFRESH_AFTER = Setting[float | None](300, problem=_not_negative)
+    #: Seconds that a page may wait for Clerk.
+    REFRESH_TIMEOUT = Setting[float](2, problem=_seconds)
+    #: Below these paths Django's own session decides who the user is; None: the admin's.
+    EXEMPT_PATHS = Setting[tuple[str, ...] | None](None, problem=_paths)
+    #: Where ``clerk_login_required`` sends visitors; "": to LOGIN_URL.
+    SIGN_IN_URL = Setting[str]("", problem=_text)
     #: Domains that are real here although the placeholder rules name them.
     REAL_DOMAINS = Setting[tuple[str, ...]]((), problem=_strings)
     #: Clerk's test addresses and fictional phone numbers are no placeholders.

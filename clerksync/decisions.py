@@ -180,6 +180,8 @@ def _judge_regression(row: Row, observation: Observation) -> Decision:
 def _decide_partial(row: Row | None, observation: Observation) -> Decision:
     """Too little to write, enough to doubt; never overwrites and never blanks a field."""
     reason = Doubt.FUTURE if observation.full else Doubt.UNPARSABLE
+    if observation.source is Source.CLAIMS:
+        reason = Doubt.SESSION
     if row is not None and row.state == DELETED:
         if observation.source is Source.WEBHOOK:
             return Decision(Outcome.LATE)

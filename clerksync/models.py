@@ -79,6 +79,8 @@ class ClerkUser(models.Model):
     retry_ms = models.BigIntegerField(_("read again from"), default=0)
     regressed_ms = models.BigIntegerField(_("an older version was read"), null=True, blank=True)
     revision = models.BigIntegerField(_("revision"), default=0)
+    #: By the clock of the process that read; not the writer's, which keeps Clerk's.
+    checked_at = models.DateTimeField(_("read for a session"), null=True, blank=True)
 
     # What is told to people.
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)

@@ -42,6 +42,7 @@ class Doubt(StrEnum):
     FUTURE = "version from the future"
     REGRESSED = "Clerk shows an older version"
     RESHAPED = "stored under other settings"
+    SESSION = "to be read for a session"
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

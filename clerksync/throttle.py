@@ -96,7 +96,7 @@ class Throttle:
             self._paused_until = max(self._paused_until, now + seconds)
         if seconds:
             until = self.clock.wall() + seconds
-            _ask_cache(lambda: cache.set(self._key, (until, seconds), timeout=math.ceil(seconds)))
+            ask_cache(lambda: cache.set(self._key, (until, seconds), timeout=math.ceil(seconds)))
 
     def _refill(self, now: float) -> float:
         """Seconds until the bucket holds a token."""
@@ -104,7 +104,7 @@ class Throttle:
         return 0.0 if len(self._taken) < rate else self._taken[-rate] + WINDOW - now
 
     def _pause_of_others(self) -> float:
-        pause = _ask_cache(lambda: cache.get(self._key))
+        pause = ask_cache(lambda: cache.get(self._key))
         if not isinstance(pause, tuple):
             return 0.0
         until, seconds = pause
@@ -170,7 +170,8 @@ def backoff(attempt: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  # spreads load, guards nothing
 
 
-def _ask_cache(question: Callable[[], T]) -> T | None:
+def ask_cache(question: Callable[[], T]) -> T | None:
+    """What a cache answers; None if it does not, since a cache that is down is a miss."""
     try:
         return question()
     except Exception as error:  # noqa: BLE001  # every backend has its own errors, and a cache that is down is a miss

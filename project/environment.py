@@ -97,6 +97,22 @@ class Environment:
             found[field] = (source, when) if has_when else source
         return found
 
+    def number_or_none(self, name: str) -> float | None:
+        """A number from zero on, or the word none."""
+        value = self.text(name).lower()
+        return (
+            None
+            if value == "none"
+            else _parsed(name, value, parse=_not_negative, allowed="a number, or none")
+        )
+
+    def pairs(self, name: str) -> dict[str, str]:
+        """Pairs of words, ``one=two``, with commas between them."""
+        pairs = [word.split("=") for word in self.words(name)]
+        if not all(len(pair) == 2 and all(part.strip() for part in pair) for pair in pairs):
+            raise _refusal(name, "pairs like one=two with commas between them")
+        return {first.strip(): second.strip() for first, second in pairs}
+
     def word_or_words(self, name: str) -> str | list[str]:
         """One word as a string, several as a list."""
         words = self.words(name)
@@ -156,6 +172,13 @@ def _parsed(name: str, value: str, *, parse: Callable[[str], T], allowed: str) -
 def _positive(value: str) -> float:
     number = float(value)
     if not (math.isfinite(number) and number > 0):
+        raise ValueError
+    return number
+
+
+def _not_negative(value: str) -> float:
+    number = float(value)
+    if not (math.isfinite(number) and number >= 0):
         raise ValueError
     return number
 

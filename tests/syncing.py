@@ -32,7 +32,7 @@ READS = "GET /v1/users/{id}"
 COUNT = "GET /v1/users/count"
 
 #: What is another for each run, whatever Clerk holds.
-LOCAL = {"first_seen", "last_written", "provenance"}
+LOCAL = {"first_seen", "last_written", "provenance", "checked_at", "user"}
 CONTENT = tuple(field.name for field in ClerkUser._meta.concrete_fields if field.name not in LOCAL)
 
 

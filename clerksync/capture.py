@@ -1,0 +1,262 @@
+"""Captures whom a session names: makes sure that the row is there, and that what it holds is fresh.
+
+In the ordinary case a dictionary of this process answers: no statement, no request. A user
+who is not known, or no longer fresh, is read from Clerk by one of all processes; a page never
+waits longer than ``CLERKSYNC_REFRESH_TIMEOUT`` and never fails for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError, InterfaceError
+from django.db.models import Q, Subquery
+
+from clerksync import known, mirror, outage
+from clerksync.claims import Claims
+from clerksync.client import ClerkClient
+from clerksync.conf import settings
+from clerksync.exceptions import ClerkError, ClerkUnavailable, DeletesRefused
+from clerksync.freshness import INTERVAL, Hints, Reason, age_of, between_reads, read_hints, why_read
+from clerksync.models import ClerkUser, MirrorState
+from clerksync.payloads import Observation, Parser, Source
+from clerksync.placeholders import PlaceholderRules
+from clerksync.reads import Reader, later_than
+from clerksync.records import WATCHED
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at a row that another process is about to fill.
+_GLANCE = 0.05
+#: Seconds for which the same trouble is not logged again: every page may have it.
+_SILENCE = 60
+
+#: Has a user read later: takes the Clerk id and the time of the wish, in ms of Clerk's clock.
+Defer = Callable[[str, int], None]
+
+
+def is_settled(claims: Claims) -> bool:
+    """Whether nothing is to be done for this session; asks neither the database nor Clerk."""
+    if not settings.CLAIM_FIELDS:
+        return known.is_known(claims.user_id)
+    return known.is_known_with(claims.user_id, _hints(claims))
+
+
+def capture(claims: Claims, *, defer: Defer | None = None, thorough: bool = False) -> ClerkUser | None:
+    """Make sure that the user of a session is known and fresh; to be called outside of transactions.
+
+    Trouble with Clerk or with the database is logged, and what is known is what there is.
+
+    Args:
+        claims: Of a token that was verified.
+        defer: Has users who are known but not fresh read later; None to read at once.
+        thorough: Read users with placeholder data, too.
+
+    Returns:
+        The row as it is now, without its payload; None if there is none, or no database.
+    """
+    return _Capture(claims, defer=defer, thorough=thorough).run()
+
+
+def read_user(clerk_id: str) -> None:
+    """Read a user from Clerk within ``CLERKSYNC_REFRESH_TIMEOUT`` and apply the answer.
+
+    Raises:
+        ClerkError: Clerk did not give the user.
+        DeletesRefused: The user is gone, and the breaker lets no more users go.
+    """
+    reader = Reader(_client(), Parser.from_settings(), provenance="session")
+    rows = mirror.read([clerk_id])
+    mirror.apply([later_than(rows, reader.read(clerk_id))])
+
+
+def mark(clerk_id: str, at_ms: int) -> None:
+    """Put a user in doubt, for the drain; one who is not known becomes an incomplete row."""
+    wish = Observation(
+        clerk_id=clerk_id, source=Source.CLAIMS, full=False, observed_ms=at_ms, provenance="session"
+    )
+    mirror.apply([wish])
+
+
+_flights: dict[str, threading.Event] = {}
+_flights_lock = threading.Lock()
+
+
+class _Capture:
+    """One call of ``capture``."""
+
+    def __init__(self, claims: Claims, *, defer: Defer | None, thorough: bool) -> None:
+        self.clerk_id = claims.user_id
+        self.hints = _hints(claims)
+        self.defer = defer
+        self.rules = PlaceholderRules.from_settings() if thorough else None
+        seconds = settings.REFRESH_AFTER
+        self.refresh_after = None if seconds is None else timedelta(seconds=seconds)
+        self.user: ClerkUser | None = None
+
+    def run(self) -> ClerkUser | None:
+        """Look, and read if that is needed."""
+        try:
+            match self._look():
+                case None:
+                    pass
+                case Reason.NEW:
+                    self._capture_new()
+                case reason:
+                    self._refresh(reason)
+        except (DatabaseError, InterfaceError) as error:
+            _warn("The table of users cannot be read or written: %s", error)
+        return self.user
+
+    def _look(self) -> Reason | None:
+        """Read the row, and say why it will not do; what will do is remembered."""
+        self.user = user = _load(self.clerk_id)
+        now, now_ms = datetime.now(UTC), _now_ms()
+        age = age_of(user, now=now, now_ms=now_ms, scanned_at=getattr(user, "scanned_at", None))
+        reason = why_read(
+            user,
+            hints=self.hints,
+            age=age,
+            refresh_after=self.refresh_after,
+            is_due=user is not None and user.retry_ms <= now_ms,
+        )
+        if reason is None and user is not None and self._has_placeholders(user):
+            return Reason.PLACEHOLDER
+        if reason is None:
+            fresh_for = INTERVAL if self.refresh_after is None else self.refresh_after - age
+            known.remember(self.clerk_id, fresh_for=fresh_for, hints=self.hints)
+        return reason
+
+    def _has_placeholders(self, user: ClerkUser) -> bool:
+        values = {name: getattr(user, name) for name in WATCHED}
+        return self.rules is not None and bool(self.rules.find(clerk_id=user.clerk_id, **values))
+
+    def _refresh(self, reason: Reason) -> None:
+        """Have a user read again, unless somebody has done so, or Clerk is out of reach."""
+        if outage.is_on():
+            self._put_in_doubt()
+        elif not self._claim(reason):
+            pass
+        elif self.defer is not None:
+            self.defer(self.clerk_id, self.hints.issued_ms)
+        else:
+            self._read()
+
+    def _capture_new(self) -> None:
+        """Read a new user once, however many requests there are; the others wait for the one that reads."""
+        with _flights_lock:
+            flight = _flights.get(self.clerk_id)
+            leads = flight is None
+            if flight is None:
+                flight = _flights[self.clerk_id] = threading.Event()
+        if not leads:
+            flight.wait(settings.REFRESH_TIMEOUT)
+            self._look()
+            return
+        try:
+            # The one that led before us may be done just now.
+            if self._look() is Reason.NEW:
+                self._read_new()
+        finally:
+            with _flights_lock:
+                del _flights[self.clerk_id]
+            flight.set()
+
+    def _read_new(self) -> None:
+        if self.user is None:
+            mark(self.clerk_id, self.hints.issued_ms)
+        if outage.is_on():
+            self._look()
+        elif self._claim(Reason.NEW):
+            self._read()
+        else:
+            self._wait_for_others()
+
+    def _claim(self, reason: Reason) -> bool:
+        """Whether we are to read the user: one of all processes, and nobody again for some time."""
+        now = datetime.now(UTC)
+        wait = between_reads(reason, self.refresh_after)
+        due = (
+            Q(checked_at=None)
+            | Q(checked_at__lte=now - wait)
+            # The clock of the machine that wrote this was wrong.
+            | Q(checked_at__gt=now + wait + timedelta(minutes=1))
+        )
+        rows = ClerkUser.objects.using(mirror.database()).filter(due, pk=self.clerk_id)
+        return rows.update(checked_at=now) == 1
+
+    def _read(self) -> None:
+        try:
+            read_user(self.clerk_id)
+        except (ClerkError, ImproperlyConfigured) as error:
+            if isinstance(error, ClerkUnavailable):
+                outage.begin()
+            _warn("A user was not read for a page, which shows what is known: %s", error)
+            self._put_in_doubt()
+        except DeletesRefused as error:
+            _warn("A user whom Clerk no longer shows stays: %s", error)
+        self._look()
+
+    def _put_in_doubt(self) -> None:
+        """Let the drain, or a later page, do what could not be done."""
+        if self.user is not None and not self.user.doubt_reason:
+            mark(self.clerk_id, max(self.hints.issued_ms, self.user.observed_ms))
+
+    def _wait_for_others(self) -> None:
+        """Wait for the process that has begun to read the user just now."""
+        end = time.monotonic() + settings.REFRESH_TIMEOUT
+        while self._look() is Reason.NEW and time.monotonic() < end and self._is_being_read():
+            time.sleep(_GLANCE)
+
+    def _is_being_read(self) -> bool:
+        age = age_of(self.user, now=datetime.now(UTC), now_ms=_now_ms(), scanned_at=None)
+        return age < timedelta(seconds=settings.REFRESH_TIMEOUT)
+
+
+def _load(clerk_id: str) -> ClerkUser | None:
+    """The row, without the payload, and with the time of the last completed scan."""
+    scanned_at = Subquery(MirrorState.objects.filter(pk=1).values("updates_as_of")[:1])
+    # Of the database that is written: a replica may not know the user yet.
+    users = ClerkUser.objects.using(mirror.database()).defer("payload_text").annotate(scanned_at=scanned_at)
+    return users.filter(pk=clerk_id).first()
+
+
+def _hints(claims: Claims) -> Hints:
+    return read_hints(claims.raw, settings.CLAIM_FIELDS, issued_ms=int(claims.issued_at * 1000))
+
+
+def _client() -> ClerkClient:
+    return _client_for(
+        settings.CLERK_SECRET_KEY,
+        settings.CLERK_API_URL,
+        float(settings.REFRESH_TIMEOUT),
+        tuple(settings.API_TIMEOUT),
+    )
+
+
+@lru_cache(maxsize=4)
+def _client_for(key: str, api_url: str, deadline: float, timeout: tuple[float, float]) -> ClerkClient:
+    """One client for all pages, so that its connections are used again."""
+    return ClerkClient(secret_key=key, api_url=api_url, purpose="web", timeout=timeout, deadline=deadline)
+
+
+def _now_ms() -> int:
+    """The time of Clerk's clock, as far as it is known."""
+    return _client().now_ms() if settings.CLERK_SECRET_KEY else time.time_ns() // 1_000_000
+
+
+_warned: dict[str, float] = {}
+
+
+def _warn(message: str, error: Exception) -> None:
+    kind = f"{message} {type(error).__name__}"
+    now = time.monotonic()
+    if now - _warned.get(kind, -_SILENCE) >= _SILENCE:
+        _warned[kind] = now
+        logger.warning(message, error)

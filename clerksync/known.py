@@ -1,0 +1,51 @@
+"""Whom this process knows to be fresh: one look into a dictionary, on every page."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+from typing import NamedTuple
+
+from clerksync.conf import settings
+from clerksync.freshness import Hints
+
+#: Those who were noted first are forgotten first.
+MAX_KNOWN = 10_000
+
+
+class _Known(NamedTuple):
+    """Until when a user need not be looked at, what the token said then, and under which settings."""
+
+    until: float
+    hints: tuple[object, ...]
+    scope: tuple[object, ...]
+
+
+_known: dict[str, _Known] = {}
+_lock = threading.Lock()
+
+
+def is_known(clerk_id: str) -> bool:
+    """Whether the user was fresh a moment ago; what the token says aside."""
+    known = _known.get(clerk_id)
+    return known is not None and known.until > time.monotonic() and known.scope == _scope()
+
+
+def is_known_with(clerk_id: str, hints: Hints) -> bool:
+    """Whether that is so, and the token says what it said then."""
+    return is_known(clerk_id) and _known[clerk_id].hints == hints.values
+
+
+def remember(clerk_id: str, *, fresh_for: timedelta, hints: Hints) -> None:
+    """Note that a user is fresh for so long."""
+    until = time.monotonic() + fresh_for.total_seconds()
+    with _lock:
+        _known.pop(clerk_id, None)
+        while len(_known) >= MAX_KNOWN:
+            del _known[next(iter(_known))]
+        _known[clerk_id] = _Known(until, hints.values, _scope())
+
+
+def _scope() -> tuple[object, ...]:
+    return settings.CLERK_SECRET_KEY, settings.REFRESH_AFTER
