@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import checks, endpoint_checks, signals, token_checks
+from clerksync import checks, endpoint_checks, middleware_checks, signals, token_checks
 
 
 class ClerkSyncConfig(AppConfig):
@@ -36,3 +36,4 @@ class ClerkSyncConfig(AppConfig):
         register(token_checks.check_authorized_parties, "clerksync")
         register(token_checks.check_issuer, "clerksync")
         register(token_checks.check_any_party, "clerksync", deploy=True)
+        register(middleware_checks.check_middleware_order, "clerksync")

@@ -12,7 +12,7 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import checks, endpoint_checks, link_checks, token_checks
+from clerksync import checks, endpoint_checks, link_checks, middleware_checks, token_checks
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -50,6 +50,7 @@ def test_registered__settings_of_tests_are_clean() -> None:
         token_checks.check_authorized_parties,
         token_checks.check_issuer,
         token_checks.check_any_party,
+        middleware_checks.check_middleware_order,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -78,6 +79,12 @@ WRONG_TYPES = {
     "CLERKSYNC_ALLOW_MISSING_AZP": (None, "must be True or False"),
     "CLERKSYNC_ISSUER": (False, "must be a string, a list or tuple of strings, or None"),
     "CLERKSYNC_AUDIENCE": (None, "must be a list or tuple of strings"),
+    "CLERKSYNC_CLAIM_FIELDS": (["email"], "must be a dict of names of claims to names of fields"),
+    "CLERKSYNC_REFRESH": ("later", "must be 'inline', 'task' or 'mark'"),
+    "CLERKSYNC_REFRESH_AFTER": (-1, "must be a number of seconds, 0 or more, or None"),
+    "CLERKSYNC_REFRESH_TIMEOUT": (0, "must be a number of seconds above 0"),
+    "CLERKSYNC_EXEMPT_PATHS": ("/admin/", "must be a list or tuple of strings, or None for the admin's path"),
+    "CLERKSYNC_SIGN_IN_URL": (None, "must be a string"),
     "CLERKSYNC_REAL_DOMAINS": ("example.com", "must be a list or tuple of strings"),
     "CLERKSYNC_ALLOW_TEST_USERS": ("no", "must be True or False"),
     "CLERKSYNC_PLACEHOLDER_RULES": (

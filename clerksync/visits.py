@@ -1,0 +1,84 @@
+"""One request of somebody with a Clerk session: who that is, here."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, InterfaceError, router
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from clerksync.capture import Defer, capture, is_settled
+from clerksync.models import ClerkUser
+from clerksync.records import DELETED, INCOMPLETE
+from clerksync.sessions import Session
+
+logger = logging.getLogger(__name__)
+
+
+class Visit:
+    """Who comes with a request, read when it is first asked for.
+
+    Args:
+        request: Gets ``clerk``, ``clerk_state`` and ``clerk_user``.
+        session: What its tokens say.
+    """
+
+    def __init__(self, request: HttpRequest, session: Session) -> None:
+        self.request = request
+        self.session = session
+        self._row: ClerkUser | None = None
+        self._is_read = False
+        given: Any = request
+        given.clerk_visit = self
+        given.clerk = session.claims
+        given.clerk_state = session.state
+        given.clerk_user = None if session.claims is None else SimpleLazyObject(self.user)
+        given.aclerk_user = self.auser
+
+    @property
+    def needs_capture(self) -> bool:
+        """Whether the table may not know the user, or not freshly."""
+        return self.session.claims is not None and not is_settled(self.session.claims)
+
+    def capture(self, *, defer: Defer | None = None, thorough: bool = False) -> None:
+        """Read the user from Clerk if that is needed."""
+        if self.session.claims is not None:
+            self._row = capture(self.session.claims, defer=defer, thorough=thorough)
+            self._is_read = True
+            if self._row is None or self._row.state == DELETED:
+                # Here, and not in a lazy object: ``request.clerk_user is None`` is to be true.
+                self.request.clerk_user = None  # type: ignore[attr-defined]
+
+    def row(self) -> ClerkUser | None:
+        """The row of the user, whatever its state; None if there is none, or no database."""
+        if not self._is_read and self.session.claims is not None:
+            try:
+                self._row = _load(self.session.claims.user_id)
+            except (DatabaseError, InterfaceError) as error:
+                logger.warning("The table of users cannot be read: %s", error)
+            self._is_read = True
+        return self._row
+
+    def user(self) -> ClerkUser | None:
+        """The user, unless Clerk has deleted them."""
+        row = self.row()
+        return None if row is None or row.state == DELETED else row
+
+    async def auser(self) -> ClerkUser | None:
+        """The same for async views."""
+        return self.user() if self._is_read else await sync_to_async(self.user)()
+
+    def is_welcome(self) -> bool:
+        """Whether there is a session, of somebody who is not known to be banned or gone."""
+        row = self.row()
+        return self.session.claims is not None and (
+            row is None or row.is_active or (row.state == INCOMPLETE and not row.banned)
+        )
+
+
+def _load(clerk_id: str) -> ClerkUser | None:
+    users = ClerkUser.objects.using(router.db_for_read(ClerkUser)).defer("payload_text")
+    return users.filter(pk=clerk_id).first()
