@@ -24,7 +24,9 @@ class ClerkMiddleware:
     nobody for visitors, and for users whom Clerk has deleted. Before the view the user is
     captured: read from Clerk if the table does not know them, or not freshly.
 
-    It stands after AuthenticationMiddleware.
+    With ``CLERKSYNC_LINK_USERS`` the token also decides ``request.user`` and
+    ``request.auser``, except below ``CLERKSYNC_EXEMPT_PATHS``; so it stands after
+    AuthenticationMiddleware.
     """
 
     sync_capable = True

@@ -10,6 +10,8 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning
 from django.utils.module_loading import import_string
 
+from clerksync.conf import settings
+
 _AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 _LOGIN_REQUIRED = "django.contrib.auth.middleware.LoginRequiredMiddleware"
 
@@ -19,7 +21,7 @@ def check_middleware_order(app_configs: Sequence[AppConfig] | None, **kwargs: An
     names = list(django_settings.MIDDLEWARE)
     ours = [index for index, name in enumerate(names) if _is_ours(name)]
     if not ours:
-        return []
+        return _check_unused_linking()
     messages: list[CheckMessage] = []
     if len(ours) > 1:
         messages.append(
@@ -46,6 +48,20 @@ def check_middleware_order(app_configs: Sequence[AppConfig] | None, **kwargs: An
             )
         )
     return messages
+
+
+def _check_unused_linking() -> list[CheckMessage]:
+    if not settings.LINK_USERS:
+        return []
+    return [
+        Warning(
+            "CLERKSYNC_LINK_USERS is on, but ClerkMiddleware is not in MIDDLEWARE: "
+            "a Clerk session does not set request.user.",
+            hint="Add clerksync.middleware.ClerkMiddleware behind AuthenticationMiddleware, "
+            "or silence this if another part authenticates.",
+            id="clerksync.W021",
+        )
+    ]
 
 
 def _is_ours(name: str) -> bool:

@@ -6,11 +6,15 @@ import logging
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth.models import AnonymousUser
 from django.db import DatabaseError, InterfaceError, router
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
+from clerksync import linking
 from clerksync.capture import Defer, capture, is_settled
+from clerksync.conf import settings
 from clerksync.models import ClerkUser
 from clerksync.records import DELETED, INCOMPLETE
 from clerksync.sessions import Session
@@ -22,7 +26,7 @@ class Visit:
     """Who comes with a request, read when it is first asked for.
 
     Args:
-        request: Gets ``clerk``, ``clerk_state`` and ``clerk_user``.
+        request: Gets ``clerk``, ``clerk_state``, ``clerk_user`` and, where users are linked, ``user``.
         session: What its tokens say.
     """
 
@@ -37,6 +41,9 @@ class Visit:
         given.clerk_state = session.state
         given.clerk_user = None if session.claims is None else SimpleLazyObject(self.user)
         given.aclerk_user = self.auser
+        if session.claims is not None and settings.LINK_USERS and not _is_exempt(request.path):
+            given.user = SimpleLazyObject(self.linked_user)
+            given.auser = sync_to_async(self.linked_user)
 
     @property
     def needs_capture(self) -> bool:
@@ -78,7 +85,30 @@ class Visit:
             row is None or row.is_active or (row.state == INCOMPLETE and not row.banned)
         )
 
+    def linked_user(self) -> Any:
+        """The Django user; an AnonymousUser if there is none, or one who is not active."""
+        row = self.user()
+        try:
+            user = None if row is None else linking.user_for(row)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The Django user cannot be read: %s", error)
+            user = None
+        return AnonymousUser() if user is None or not user.is_active else user
+
 
 def _load(clerk_id: str) -> ClerkUser | None:
     users = ClerkUser.objects.using(router.db_for_read(ClerkUser)).defer("payload_text")
+    if settings.LINK_USERS:
+        users = users.select_related("user")
     return users.filter(pk=clerk_id).first()
+
+
+def _is_exempt(path: str) -> bool:
+    """Whether Django's own session decides who the user is; by default below the admin's path."""
+    paths = settings.EXEMPT_PATHS
+    if paths is None:
+        try:
+            paths = (reverse("admin:index"),)
+        except NoReverseMatch:
+            return False
+    return path.startswith(tuple(paths))

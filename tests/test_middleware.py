@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import get_user_model
 from django.core.cache.backends.base import BaseCache
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import AsyncClient, Client, override_settings
 from pytest_socket import disable_socket, enable_socket
 
@@ -253,3 +254,76 @@ def test_refresh__mark(client: Client, clerk: FakeClerk, user: dict[str, Any]) -
     age(user["id"], 301)
     client.get("/plain/", headers=clerk.bearer(user))
     assert ClerkUser.objects.get().needs_refresh
+
+
+def linked_name() -> str | None:
+    """The username of the one user's Django user."""
+    linked = ClerkUser.objects.get().user
+    return linked.get_username() if linked else None
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linked(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """The token decides who Django's user is, whatever session there is; the admin's path is Django's own."""
+    boss = get_user_model().objects.create_superuser("boss", "boss@harbour-works.io", "secret")
+    client.force_login(boss)
+    assert client.get("/django-user/").json() == {"user": "boss", "in": True}
+    clerk.sign_in(client, user)
+    linked = client.get("/django-user/").json()
+    assert (linked["in"], linked["user"] != "boss") == (True, True)
+    assert linked_name() == linked["user"]
+    assert client.get("/admin/who/").json()["user"] == "boss"
+    assert client.get("/admin/").status_code == 200
+    with override_settings(CLERKSYNC_EXEMPT_PATHS=()):
+        assert client.get("/admin/who/").json()["user"] == linked["user"]
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linked__async(async_client: AsyncClient, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """``request.auser`` is the linked user, too."""
+
+    async def visit() -> Any:
+        return await async_client.get("/user-async/", headers=clerk.bearer(user))
+
+    found = async_to_sync(visit)().json()
+    assert found == {"name": "Isla Berg", "user": linked_name()}
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linked__statements(
+    client: Client, clerk: FakeClerk, user: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    """The linked user costs one statement, together with the row."""
+    clerk.sign_in(client, user)
+    client.get("/django-user/")
+    client.get("/django-user/")
+    with django_assert_num_queries(1):
+        client.get("/django-user/")
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linked__inactive(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """A Django user who is not active is nobody."""
+    clerk.sign_in(client, user)
+    assert client.get("/django-user/").json()["in"] is True
+    get_user_model().objects.update(is_active=False)
+    assert client.get("/django-user/").json()["in"] is False
+
+
+def test_not_linked__django_session_stays(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """With linking off Django's own session decides who Django's user is."""
+    client.force_login(get_user_model().objects.create_user("boss"))
+    clerk.sign_in(client, user)
+    assert client.get("/django-user/").json()["user"] == "boss"
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_degrades__database_down(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """Without a database there is no user, and no error either."""
+
+    def refuse(*args: Any) -> Any:
+        raise OperationalError("gone away")
+
+    with connection.execute_wrapper(refuse):
+        assert client.get("/plain/", headers=clerk.bearer(user)).json()["id"] == user["id"]
+        assert client.get("/django-user/", headers=clerk.bearer(user)).json()["in"] is False

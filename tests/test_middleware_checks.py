@@ -38,3 +38,12 @@ def test_order(names: list[str], expected: list[str]) -> None:
         found = check_middleware_order(None)
     assert [message.id for message in found] == expected
     assert all(message.hint for message in found)
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linking_without_the_middleware() -> None:
+    """Linked users of whom no request knows are warned of; with the middleware all is well."""
+    with override_settings(MIDDLEWARE=[AUTHENTICATION]):
+        assert [message.id for message in check_middleware_order(None)] == ["clerksync.W021"]
+    with override_settings(MIDDLEWARE=[AUTHENTICATION, OURS]):
+        assert check_middleware_order(None) == []
