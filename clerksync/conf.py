@@ -134,7 +134,7 @@ def _not_negative(value: object) -> Problem:
     return "must be a number of seconds, 0 or more, or None"
 
 
-def _seconds(value: object) -> Problem:
+def _time_limit(value: object) -> Problem:
     if _is_number(value) and value > 0:  # type: ignore[operator]  # just tested
         return None
     return "must be a number of seconds above 0"
@@ -227,7 +227,7 @@ class Settings:
     #: Seconds for which a user is fresh; 0: every request reads; None: for ever.
     REFRESH_AFTER = Setting[float | None](300, problem=_not_negative)
     #: Seconds that a page may wait for Clerk.
-    REFRESH_TIMEOUT = Setting[float](2, problem=_seconds)
+    REFRESH_TIMEOUT = Setting[float](2, problem=_time_limit)
     #: Below these paths Django's own session decides who the user is; None: the admin's.
     EXEMPT_PATHS = Setting[tuple[str, ...] | None](None, problem=_paths)
     #: Where ``clerk_login_required`` sends visitors; "": to LOGIN_URL.

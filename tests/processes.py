@@ -19,6 +19,7 @@ PRODUCTION = {
     "CLERK_SECRET_KEY": "sk_live_invented_for_the_tests_0123456789",
     "CLERK_PUBLISHABLE_KEY": "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA",
     "CLERK_WEBHOOK_SIGNING_SECRET": "whsec_aW52ZW50ZWQgZm9yIHRlc3RzIG9mIGNsZXJrc3luYw==",
+    "CLERKSYNC_AUTHORIZED_PARTIES": "https://users.harbour.test",
 }
 
 
