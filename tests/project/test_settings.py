@@ -77,7 +77,8 @@ def test_defaults__of_production() -> None:
     assert settings["SECURE_HSTS_SECONDS"] == 3600
     assert settings["TIME_ZONE"] == "UTC"
     assert "SECURE_PROXY_SSL_HEADER" not in settings
-    assert [name for name in settings if name.startswith("CLERKSYNC_")] == []
+    ours = [name for name in settings if name.startswith("CLERKSYNC_")]
+    assert ours == ["CLERKSYNC_AUTHORIZED_PARTIES"]  # which deployments are asked to set
 
 
 @pytest.mark.parametrize(
