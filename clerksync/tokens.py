@@ -22,8 +22,8 @@ from clerksync.token_rules import MACHINE_PREFIXES, Rules
 
 #: Of one token; Clerk's fit into a cookie of 4 KB.
 MAX_LENGTH = 16 * 1024
-#: Tokens that a process remembers; at 60 s for each, so many users a minute.
-MAX_REMEMBERED = 10_000
+#: Tokens that a process remembers, at 5 KB each; as they live for 60 s, so many users a minute.
+MAX_REMEMBERED = 5_000
 
 _TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
 # The algorithm is fixed here, and not looked up by what a header says. PyJWT's decode() would read the
@@ -37,7 +37,8 @@ def verify(token: str, *, now: float | None = None) -> Claims:
 
     The first look at a token costs a verification of its signature, further ones a microsecond or
     two. Clerk is asked for its keys only if a token that could be genuine needs one that is not at
-    hand; then this may take ``keys.TIMEOUT`` seconds, at most every ``keys.COOLDOWN``.
+    hand; then this may take ``keys.TIMEOUT`` seconds, at most every ``keys.COOLDOWN``. An event loop
+    therefore asks ``recall`` first, and a thread only if that knows nothing.
 
     Args:
         token: As it came, without ``Bearer``.
