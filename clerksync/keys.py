@@ -109,35 +109,32 @@ class KeyRing:
             return None
         keys = self._keys
         if keys is None:
-            keys = self._read_again(keys)
+            keys = self._read_again()
         elif self._clock.monotonic() - self._read_at > LIFETIME:
-            keys = self._read_again(keys, wait=False)
+            keys = self._read_again(wait=False)
         if kid in keys or self._is_unknown(kid):
             return keys.get(kid)
-        newer = self._read_again(keys)
+        newer = self._read_again()
         if kid not in newer:
             self._give_up(kid, has_asked=newer is not keys)
         return newer.get(kid)
 
     def find_other(self, kid: str | None, than: RSAPublicKey) -> RSAPublicKey | None:
         """Return the key that has taken the place of one that explains no signature."""
-        key = self._read_again(self._keys).get(kid or "")
+        key = self._read_again().get(kid or "")
         return None if key is None or key.public_numbers() == than.public_numbers() else key
 
-    def _read_again(
-        self, seen: dict[str, RSAPublicKey] | None, *, wait: bool = True
-    ) -> dict[str, RSAPublicKey]:
-        """Return newer keys than those that were seen, or these, if Clerk was asked just now or does not answer."""
-        if not self._lock.acquire(blocking=wait):
-            return seen or {}
-        try:
-            if self._keys is seen and self._clock.monotonic() - self._tried_at >= COOLDOWN:
-                self._read()
-            if self._keys is None:
-                raise ClerkUnavailable("the keys of session tokens could not be read, see the log")
-            return self._keys
-        finally:
-            self._lock.release()
+    def _read_again(self, *, wait: bool = True) -> dict[str, RSAPublicKey]:
+        """Return the keys, after reading them unless Clerk was asked just now, or by somebody who is not waited for."""
+        if self._lock.acquire(blocking=wait):
+            try:
+                if self._clock.monotonic() - self._tried_at >= COOLDOWN:
+                    self._read()
+            finally:
+                self._lock.release()
+        if self._keys is None:
+            raise ClerkUnavailable("the keys of session tokens could not be read, see the log")
+        return self._keys
 
     def _read(self) -> None:
         try:
