@@ -57,11 +57,18 @@ class Server:
 
     port: int
 
+    def get(self, path: str, headers: Mapping[str, str]) -> Answer:
+        """Fetch a page."""
+        return self._send("GET", path, None, headers)
+
     def post(self, path: str, delivery: Delivery, headers: Mapping[str, str] | None = None) -> Answer:
         """Deliver as Svix does: one request, and no redirect is followed."""
         named = {"Content-Type": "application/json", **delivery.headers, **(headers or {})}
+        return self._send("POST", path, delivery.body, named)
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         with closing(http.client.HTTPConnection(HOST, self.port, timeout=_SECONDS)) as connection:
-            connection.request("POST", path, delivery.body, named)
+            connection.request(method, path, body, dict(headers))
             response = connection.getresponse()
             return Answer(response.status, response.headers.get("Location", ""), response.read())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,7 +31,8 @@ class Instance:
     @property
     def signing_key(self) -> rsa.RSAPrivateKey:
         """The key that signs session tokens."""
-        return self._rotated or _key_of(self.instance_id)
+        with _making:  # threads that come at once must not make a key each
+            return self._rotated or _key_of(self.instance_id)
 
     def rotate_key(self, key_id: str | None = None) -> None:
         """Take a new signing key."""
@@ -70,6 +72,9 @@ class Instance:
             "e": _base64url(numbers.e),
         }
         return {"keys": [key]}
+
+
+_making = threading.Lock()
 
 
 @lru_cache(maxsize=16)
