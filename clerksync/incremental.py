@@ -12,8 +12,8 @@ from clerksync.client import ClerkClient
 from clerksync.conf import settings
 from clerksync.exceptions import SyncIncomplete
 from clerksync.models import MirrorState, SyncRun
+from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.scan import Scan
-from clerksync.session import OnPage, Session, Watch, announce
 from clerksync.sync import Options, full_sync
 from clerksync.tally import Report
 
@@ -70,7 +70,7 @@ def incremental_sync(
     return announce(run, report)
 
 
-class _Incremental(Session):
+class _Incremental(Runner):
     """One run of an incremental sync."""
 
     kind = SyncRun.Kind.INCREMENTAL

@@ -20,7 +20,6 @@ TICK = ("user.created", "user.updated", "user.deleted")
 MAY_TICK = ("session.created",)
 #: Carry one-time codes and the text of messages.
 DO_NOT_TICK = ("email.created", "sms.created")
-TYPE = "clerksync.probe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def send(url: str) -> Outcome:
     if urlsplit(url).scheme not in ("http", "https"):
         return Outcome(succeeded=False, message=f"{url} is not a web address: give it with https://")
     instance = MirrorState.objects.filter(pk=1).values_list("instance_id", flat=True).first() or ""
-    event = {"object": "event", "type": TYPE, "data": {"object": "probe"}, "instance_id": instance}
+    event = {"object": "event", "type": webhooks.PROBE, "data": {"object": "probe"}, "instance_id": instance}
     body = json.dumps({**event, "timestamp": time.time_ns() // 1_000_000}).encode()
     headers = webhooks.sign(body, svix_id=f"probe_{secrets.token_hex(8)}", secret=usable[0])
     try:

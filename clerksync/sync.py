@@ -18,7 +18,7 @@ from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.pages import SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
-from clerksync.session import OnPage, Session, Watch, announce
+from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.sweep import Sweep
 from clerksync.tally import Report
 
@@ -82,7 +82,7 @@ def _kept(options: Options) -> dict[str, Any]:
     }
 
 
-class _FullSync(Session):
+class _FullSync(Runner):
     """One run of a full sync."""
 
     kind = SyncRun.Kind.FULL

@@ -12,4 +12,5 @@ urlpatterns = [
     path("webhook/", views.webhook, name="webhook"),
     # Svix takes a redirect to the other form for a failure.
     path("webhook", views.webhook),
+    path("health/", views.health, name="health"),
 ]

@@ -1,4 +1,4 @@
-"""Where webhooks arrive: verify, record and apply, answer."""
+"""Where webhooks arrive (verify, record and apply, answer), and where monitors ask how the mirror stands."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
-from clerksync import events, journal, webhooks
+from clerksync import events, journal, status, webhooks
 from clerksync.conf import settings
 from clerksync.exceptions import WebhookError
 
@@ -45,9 +47,23 @@ def webhook(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"status": receipt.status})
 
 
-# The record and its effect commit before the answer, whatever ATOMIC_REQUESTS says of any database.
+@login_not_required
+@require_safe
+@never_cache
+def health(request: HttpRequest) -> HttpResponse:
+    """Tell a monitor how the mirror stands: 200 if it is in step, else 503, with the reasons.
+
+    For monitors, and not for what takes a process out of service: a site whose mirror is behind can serve.
+    """
+    found = status.read()
+    return JsonResponse(found.public(), status=200 if found.state is status.State.IN_STEP else 503)
+
+
+# Whatever ATOMIC_REQUESTS says of any database: a webhook's record and effect commit before the answer,
+# and a database that is down is an answer of ``health``, not an error before it.
 for _alias in connections:
     webhook = transaction.non_atomic_requests(using=_alias)(webhook)
+    health = transaction.non_atomic_requests(using=_alias)(health)
 
 
 def _read(request: HttpRequest) -> bytes:

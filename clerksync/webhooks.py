@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 FAMILIES = ("svix", "webhook")
 #: Seconds that the time of an attempt may differ from ours, as all of Svix's libraries have it.
 TOLERANCE = 300
+#: The type of the events that we send ourselves, to see whether they arrive.
+PROBE = "clerksync.probe"
 _SEPARATORS = re.compile(r"[\s,]+")
 _MAX_ID = 255
 _PREFIX = "whsec_"

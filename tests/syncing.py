@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,7 +19,7 @@ from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.pages import SweptPage
 from clerksync.payloads import Parser, Source
 from clerksync.refresh import sync_users
-from clerksync.session import OnPage
+from clerksync.runner import OnPage
 from clerksync.sync import Options, full_sync
 from clerksync.tally import Report
 from clerksync.testing import FakeClerk, Request, serve
@@ -71,6 +71,23 @@ def on_each_database() -> Iterator[Syncer]:
         twin = FakeClerk(seed=5, secret_key=settings.CLERK_SECRET_KEY)
         with serve(twin) as served, override_settings(CLERK_API_URL=served.url), use_database(alias):
             yield Syncer(twin)
+
+
+def synced(syncer: Syncer, count: int) -> list[str]:
+    """So many users in Clerk and in the table, all changed longer ago than the overlap."""
+    ids = syncer.clerk.create_users(count)
+    syncer.clerk.advance(seconds=600)
+    assert syncer.full().error is None
+    syncer.clerk.advance(seconds=300)
+    syncer.clerk.clear_requests()
+    return ids
+
+
+def change(clerk: FakeClerk, ids: Iterable[str]) -> None:
+    """Change these users, a second apart."""
+    for clerk_id in ids:
+        clerk.advance(seconds=1)
+        clerk.update_user(clerk_id, last_name="Changed")
 
 
 class StopAfter:

@@ -29,11 +29,13 @@ from tests.syncing import (
     StopAfter,
     Syncer,
     before_list,
+    change,
     differences,
     everything,
     last_run,
     on_each_database,
     small_pages,
+    synced,
     table,
     told,
     trap,
@@ -49,23 +51,6 @@ INCREMENTAL = SyncRun.Kind.INCREMENTAL
 def syncer(clerk: FakeClerk) -> Syncer:
     """Syncs the fake Clerk."""
     return Syncer(clerk)
-
-
-def synced(syncer: Syncer, count: int) -> list[str]:
-    """So many users in Clerk and in the table, the last of them changed ten minutes ago."""
-    ids = syncer.clerk.create_users(count)
-    syncer.clerk.advance(seconds=600)
-    assert syncer.full().error is None
-    syncer.clerk.advance(seconds=300)
-    syncer.clerk.clear_requests()
-    return ids
-
-
-def change(clerk: FakeClerk, ids: list[str]) -> None:
-    """Change these users, a second apart."""
-    for clerk_id in ids:
-        clerk.advance(seconds=1)
-        clerk.update_user(clerk_id, last_name="Changed")
 
 
 def as_of() -> datetime:

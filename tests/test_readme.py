@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -21,7 +22,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from clerksync import exceptions
+from clerksync import exceptions, status, verdicts
 from clerksync.audit import Finding, FindingKind, Summary
 from clerksync.breaker import default_limit
 from clerksync.conf import Settings, settings
@@ -35,7 +36,7 @@ from tests.deliveries import USER, WEBHOOK_SECRET, changed, deliver, now_ms
 
 README = (BASE_DIR / "README.md").read_text(encoding="utf-8")
 SYNCS = ("sync_clerk_users", "audit_clerk_users")
-COMMANDS = (*SYNCS, "check_clerk", "replay_clerk_events", "prune_clerk_events")
+COMMANDS = (*SYNCS, "check_clerk", "replay_clerk_events", "prune_clerk_events", "clerk_status")
 #: Commands of the demo, which runs in a terminal of its own.
 DEMO = "python manage.py send_clerk_event "
 
@@ -261,6 +262,18 @@ def test_answers__all_named() -> None:
     """The table has everything that an accepted event is answered with; a handler's failure is no answer."""
     told = names(section("What is answered"), heading="Answer")
     assert sorted(told) == sorted({*WebhookEvent.State.values, "duplicate"} - {"failed"})
+
+
+def test_status__reasons() -> None:
+    """The table has every reason that the status gives."""
+    told = names(section("Is it right now?"), heading="Reason")
+    given = [
+        code
+        for module in (status, verdicts)
+        for code in re.findall(r'Reason\(\s*f?"([a-z_{}]+)"', inspect.getsource(module))
+    ]
+    expanded = {code.format(state=state) for code in given for state in ("parked", "failed")}
+    assert sorted(told) == sorted(expanded)
 
 
 def test_events__to_tick() -> None:

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from clerksync import journal, views
 from clerksync.models import ClerkUser, MirrorState, RejectedDeliveries, WebhookEvent
+from clerksync.testing import FakeClerk
 from tests.deliveries import (
     INSTANCE,
     URL,
@@ -30,6 +31,7 @@ from tests.deliveries import (
     signed,
 )
 from tests.observed import user_json
+from tests.syncing import Syncer, execute
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -311,3 +313,36 @@ def test_reject__survives_a_missing_table() -> None:
 
     with connection.execute_wrapper(refuse):
         assert Client().post(URL, data=b"{}", content_type="application/json").status_code == 400
+
+
+def test_health__answers(client: Client, clerk: FakeClerk) -> None:
+    """200 while the mirror is in step, else 503 with the reasons; never kept by a cache."""
+    url = reverse("clerksync:health")
+    response = client.get(url)
+    assert (response.status_code, response.json()["reasons"][0]["code"]) == (503, "never_synced")
+    clerk.create_users(2)
+    Syncer(clerk).full()
+    response = client.get(url)
+    assert (response.status_code, response.json()["state"]) == (200, "in_step")
+    assert "no-store" in response.headers["Cache-Control"]
+    assert "holders" not in response.json()
+    MirrorState.objects.update(updates_as_of=None)
+    response = client.head(url)
+    assert (response.status_code, response.content) == (503, b"")
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch"])
+def test_health__only_looks(client: Client, method: str) -> None:
+    """Other methods are refused."""
+    assert getattr(client, method)(reverse("clerksync:health")).status_code == 405
+
+
+def test_health__without_tables(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that cannot be read is told, and is no error of the view, whatever ATOMIC_REQUESTS says."""
+    execute("ALTER TABLE clerksync_mirrorstate RENAME TO elsewhere")
+    try:
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)  # noqa: FBT003  # a setting's value
+        response = client.get(reverse("clerksync:health"))
+    finally:
+        execute("ALTER TABLE elsewhere RENAME TO clerksync_mirrorstate")
+    assert (response.status_code, response.json()["reasons"][0]["code"]) == (503, "tables_unreadable")

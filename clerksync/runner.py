@@ -43,7 +43,7 @@ def announce(run: SyncRun, report: Report) -> Report:
     return report
 
 
-class Session:
+class Runner:
     """One run of a sync; a dry run has neither a lease nor a row in the books."""
 
     kind: ClassVar[SyncRun.Kind]

@@ -1,0 +1,193 @@
+"""What the facts amount to: why the mirror is behind or broken, in words, with what to do about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from itertools import takewhile
+
+from clerksync import webhooks
+from clerksync.conf import settings
+from clerksync.facts import Facts
+from clerksync.models import SyncRun
+from clerksync.records import Doubt
+
+#: How often a full sync is expected; the staleness is allowed on top, for its own duration.
+FULL_EVERY = timedelta(hours=24)
+#: So many changes in a row that no webhook told are no accident.
+SILENT_AFTER = 3
+#: A larger part of the last 24 hours' changes, if these are as many as that, is none either.
+MAX_MISSED_SHARE = 0.1
+MIN_CHANGES = 10
+#: Clerk's clock may seem to go back so far.
+TOLERANCE = timedelta(seconds=10)
+
+_FULL = "manage.py sync_clerk_users"
+_INCREMENTAL = "manage.py sync_clerk_users --incremental"
+_PROBE = "manage.py check_clerk --probe"
+_REPLAY_AT_CLERK = "After repair: Replay missing in Clerk."
+
+
+class State(StrEnum):
+    """The answer, from good to bad."""
+
+    IN_STEP = "in_step"
+    #: Something is late or missing; the next syncs may mend it.
+    BEHIND = "behind"
+    #: Somebody has to do something.
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One thing that is not as it should be.
+
+    ``code`` is for machines, ``state`` what it makes of the mirror (``in_step``: a remark), ``text`` a
+    sentence or two, ``command`` what to run next and ``hint`` what to do after that.
+    """
+
+    code: str
+    state: State
+    text: str
+    command: str
+    hint: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return {
+            "code": self.code,
+            "state": self.state.value,
+            "text": self.text,
+            "command": self.command,
+            "hint": self.hint,
+        }
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        return " ".join(filter(None, (f"Run: {self.command}.", self.hint)))
+
+
+def judge(facts: Facts, *, now: datetime) -> list[Reason]:
+    """Everything that is wrong, the worst first."""
+    order = list(State)
+    found = [*_of_syncs(facts, now), *_of_webhooks(facts, now), *_of_doubts(facts, now), *_remarks(facts)]
+    return sorted(found, key=lambda reason: -order.index(reason.state))
+
+
+def describe(state: State, reasons: Sequence[Reason], *, right_up_to: datetime | None, now: datetime) -> str:
+    """The answer in one line."""
+    known = f"Users are right up to {clock(right_up_to, now=now)}." if right_up_to else ""
+    if state is State.IN_STEP:
+        first, others = f"In step. {known}", reasons
+    else:
+        first, others = " ".join(filter(None, (reasons[0].text, known, reasons[0].advice))), reasons[1:]
+    return " ".join([first, *(f"Also: {reason.text} {reason.advice}" for reason in others)])
+
+
+def right_up_to(facts: Facts) -> datetime | None:
+    """When all users were known to be right: the last scan's start, or earlier while one is in doubt.
+
+    Users who cannot be read are told apart: nobody knows when they will be.
+    """
+    known = facts.state.updates_as_of
+    doubted = [doubt_ms for reason, doubt_ms in facts.doubts if reason != Doubt.UNPARSABLE and doubt_ms > 0]
+    if known is None or not doubted:
+        return known
+    return min(known, datetime.fromtimestamp(min(doubted) / 1000, UTC))
+
+
+def _of_syncs(facts: Facts, now: datetime) -> Iterator[Reason]:
+    state, clerk_now = facts.state, _clerk_now(facts, now)
+    last = [facts.runs[kind] for kind in ("full", "incremental") if kind in facts.runs]
+    if state.updates_as_of is None:
+        yield Reason("never_synced", State.BROKEN, "No full sync has been completed yet.", command=_FULL)
+    elif state.updates_as_of > clerk_now + TOLERANCE:
+        text = "The users are said to be known up to a time that has not come yet: a clock was wrong."
+        yield Reason("clock", State.BROKEN, text, command=_FULL)
+    elif clerk_now - state.updates_as_of > timedelta(seconds=settings.MAX_STALENESS):
+        newest = max(last, key=lambda run: run.started_at, default=None)
+        # Late and failing is worse than late: the next sync will not mend it either.
+        level = State.BROKEN if newest is not None and newest.state == "failed" else State.BEHIND
+        since = clock(state.updates_as_of, now=clerk_now)
+        yield Reason("stale", level, f"No sync has confirmed the users since {since}.", command=_INCREMENTAL)
+    for run in last:
+        yield from _of_run(
+            run, held=facts.full_held if run.kind == "full" else facts.incremental_held, now=now
+        )
+    yield from _of_deletes(facts, clerk_now)
+
+
+def _of_run(run: SyncRun, *, held: bool, now: datetime) -> Iterator[Reason]:
+    command = _FULL if run.kind == SyncRun.Kind.FULL else _INCREMENTAL
+    began = f"The last {run.get_kind_display()} sync, of {clock(run.started_at, now=now)},"
+    match run.state:
+        case SyncRun.State.REFUSED:
+            text = f"{began} found more users gone than may be deleted, and deleted none."
+            yield Reason("deletes_refused", State.BROKEN, text, command=f"{_FULL} --dry-run")
+        case SyncRun.State.FAILED:
+            yield Reason("sync_failed", State.BEHIND, f"{began} failed.", command=command)
+        case SyncRun.State.INTERRUPTED:
+            yield Reason("sync_cut", State.BEHIND, f"{began} was cut.", command=command)
+        case SyncRun.State.RUNNING if not held:
+            yield Reason("sync_cut", State.BEHIND, f"{began} ended without a word.", command=command)
+
+
+def _of_deletes(facts: Facts, clerk_now: datetime) -> Iterator[Reason]:
+    state, allowed = facts.state, FULL_EVERY + timedelta(seconds=settings.MAX_STALENESS)
+    if state.updates_as_of is None:
+        return  # said already
+    if state.deletes_as_of is None:
+        text = "Nobody has made sure yet that users who left Clerk are marked as deleted."
+        yield Reason("deletes_overdue", State.BEHIND, text, command=_FULL)
+    elif clerk_now - state.deletes_as_of > allowed:
+        since = clock(state.deletes_as_of, now=clerk_now)
+        text = f"No full sync has looked for deleted users since {since}."
+        yield Reason("deletes_overdue", State.BEHIND, text, command=_FULL)
+
+
+def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
+    if not webhooks.configured_secrets():
+        return
+    silent = sum(run.missed for run in takewhile(lambda run: not run.delivered, facts.judged))
+    missed, delivered = (
+        sum(run.missed for run in facts.judged),
+        sum(run.delivered for run in facts.judged),
+    )
+    if silent >= SILENT_AFTER:
+        since = "" if facts.last_event_at is None else f" since {clock(facts.last_event_at, now=now)}"
+        text = f"Webhooks silent{since}. {silent} changes found by the scan, 0 by webhook."
+        yield Reason("webhooks_silent", State.BEHIND, text, command=_PROBE, hint=_REPLAY_AT_CLERK)
+    elif missed + delivered >= MIN_CHANGES and missed > MAX_MISSED_SHARE * (missed + delivered):
+        text = f"{missed} of {missed + delivered} changes in the last 24 hours were told by no webhook."
+        yield Reason("webhooks_missed", State.BEHIND, text, command=_PROBE, hint=_REPLAY_AT_CLERK)
+
+
+def _of_doubts(facts: Facts, now: datetime) -> Iterator[Reason]:
+    limit = _clerk_now(facts, now) - timedelta(seconds=settings.MAX_STALENESS)
+    old = sum(doubt_ms < limit.timestamp() * 1000 for _, doubt_ms in facts.doubts)
+    if old:
+        text = f"{old} {'user has' if old == 1 else 'users have'} been in doubt for too long."
+        yield Reason("doubts", State.BEHIND, text, command=f"{_FULL} --pending")
+
+
+def _remarks(facts: Facts) -> Iterator[Reason]:
+    """What does not make the users wrong, and waits for somebody all the same."""
+    for state, words in (("failed", "were not handled"), ("parked", "could not be applied")):
+        if number := facts.events.get(state, 0):
+            text = f"{number} webhook {'event' if number == 1 else 'events'} {words}."
+            command = f"manage.py replay_clerk_events --state {state} --dry-run"
+            yield Reason(f"events_{state}", State.IN_STEP, text, command=command)
+
+
+def _clerk_now(facts: Facts, now: datetime) -> datetime:
+    """Clerk's time, by our clock and by how far that was ahead at the last sync."""
+    return now - timedelta(milliseconds=facts.state.skew_ms)
+
+
+def clock(moment: datetime, *, now: datetime) -> str:
+    """A time in UTC, with the day unless it is today's."""
+    moment, today = moment.astimezone(UTC), now.astimezone(UTC).date()
+    return f"{moment:%H:%M} UTC" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M} UTC"
