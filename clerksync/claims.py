@@ -56,6 +56,11 @@ class Claims:
             raw=MappingProxyType(raw),
         )
 
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """All claims, under the name that they have at ``request.clerk``."""
+        return self.raw
+
     def has(self, *, role: str | None = None, permission: str | None = None) -> bool:
         """Tell whether the user has this role, or this permission, in the session's organisation.
 

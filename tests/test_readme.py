@@ -19,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.test import RequestFactory, override_settings
+from django.utils.module_loading import import_string
 
 from clerksync import exceptions, status, verdicts
 from clerksync.audit import Finding, FindingKind, Summary
@@ -256,6 +260,30 @@ def test_handler__as_shown(capsys: pytest.CaptureFixture[str]) -> None:
     finally:
         off(module["greet"])
     assert capsys.readouterr().out.startswith(f"user.created: {USER} at ")
+
+
+def python_of(heading: str) -> list[str]:
+    """The Python blocks of a section of the second level, with its subsections."""
+    text = README.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.django_db
+def test_middleware__as_shown(clerk: FakeClerk, rf: RequestFactory) -> None:
+    """The settings of section 6 are sound, and its views let in who is signed in."""
+    middleware, views = python_of("6. Page loads")
+    module: dict[str, Any] = {"MIDDLEWARE": ["django.contrib.auth.middleware.AuthenticationMiddleware"]}
+    exec(middleware, module)  # noqa: S102  # our own README
+    exec(views, module)  # noqa: S102
+    names = {name: module[name] for name in ("MIDDLEWARE", "CLERKSYNC_AUTHORIZED_PARTIES")}
+    user = clerk.create_user(first_name="Isla", last_name="Berg")
+    with override_settings(**names):
+        assert run_checks(tags=["clerksync"]) == []
+        load = import_string(names["MIDDLEWARE"][-1])
+        headers = clerk.bearer(user, org_role="org:admin", org_slug="harbour")
+        account = load(module["account"])(rf.get("/", headers=headers))
+        team = async_to_sync(load(module["team"]))(rf.get("/", headers=headers))
+    assert (account.content, team.content) == (b"Hello Isla Berg", b"Organisation harbour")
 
 
 def test_answers__all_named() -> None:
