@@ -12,18 +12,24 @@ from typing import Any, cast
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import connections, transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, QuerySet, prefetch_related_objects
 from django.db.models.functions import Collate
 
-from clerksync import matching, mirror, newusers, userwrites
+from clerksync import matching, mirror, newusers
 from clerksync.conf import settings
 from clerksync.linkreports import Problem, ProblemKind, Report
 from clerksync.matching import Match
 from clerksync.models import ClerkUser
 from clerksync.userfields import Change, FieldRules, has_column
+from clerksync.userwrites import update, write
 
 #: Rows in one transaction.
 BATCH = 500
+#: What is read of a row, whatever the settings.
+_NEEDED = (
+    "clerk_id", "email", "email_verified", "external_id", "first_name", "last_name", "banned", "deprovisioned",
+    "state", "revision", "updated_ms", "user_revision", "user_deactivated",
+)  # fmt: skip
 DELETED = ClerkUser.State.DELETED
 
 
@@ -34,13 +40,22 @@ def link(clerk_ids: Iterable[str], *, create: bool, dry_run: bool = False) -> Ba
         django.db.IntegrityError: Another process was faster; nothing was written.
     """
     batch = Batch(create=create, dry_run=dry_run)
-    rows = _users().filter(pk__in=clerk_ids).select_related("user").defer("payload_text")
+    rows = _columns(_users().filter(pk__in=clerk_ids), batch.rules)
     if dry_run:
         batch.run(list(rows))
     else:
         with transaction.atomic(using=mirror.database()):
             batch.run(_locked(rows))
     return batch
+
+
+def _columns(rows: QuerySet[ClerkUser], rules: FieldRules) -> QuerySet[ClerkUser]:
+    """Only what is needed, for reading a row costs most; a callable may need everything."""
+    sources = {rule.source for rule in rules.rules}
+    if any(callable(source) for source in sources):
+        return rows.defer("payload_text")
+    columns = {field.name for field in ClerkUser._meta.concrete_fields}
+    return rows.only(*_NEEDED, *(source for source in sources if source in columns), "user")
 
 
 def _users() -> QuerySet[ClerkUser]:
@@ -52,7 +67,7 @@ def _locked(rows: QuerySet[ClerkUser]) -> list[ClerkUser]:
     if connections[rows.db].vendor == "sqlite":
         _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
         return list(rows)
-    return list(rows.select_for_update(of=("self",)).order_by(Collate("clerk_id", "C")))
+    return list(rows.select_for_update().order_by(Collate("clerk_id", "C")))
 
 
 class Batch:
@@ -71,6 +86,8 @@ class Batch:
     def run(self, rows: list[ClerkUser]) -> None:
         """Do it."""
         self.rows = rows
+        # Not by a join: PostgreSQL would show what was joined before it had to wait for a lock.
+        prefetch_related_objects(rows, "user")
         living = [row for row in rows if row.state != DELETED]
         unlinked = [row for row in living if row.user_id is None]
         self.report.seen = len(living)
@@ -84,7 +101,8 @@ class Batch:
     def _matched(self, rows: list[ClerkUser]) -> Iterable[tuple[ClerkUser, Match | None]]:
         """What the rules say, once those who are deleted have let go of their Django users."""
         for row in rows:
-            row.user_deactivated = False  # that was of a Django user who is gone
+            if row.user_deactivated:  # that was of a Django user who is gone
+                self._mark(row, deactivated=False)
         matches = matching.match(rows) if rows else {}
         busy = self._release(matches)
         for clerk_id in busy:
@@ -98,9 +116,9 @@ class Batch:
         A tombstone that another process is writing is not waited for: it may wait for us.
         """
         heirs = {
-            holder.pk: clerk_id
+            found.holder: clerk_id
             for clerk_id, found in matches.items()
-            if found.kind is None and (holder := getattr(found.user, "clerk_user", None)) is not None
+            if found.kind is None and found.holder is not None
         }
         if self.dry_run or not heirs:
             return set()
@@ -112,7 +130,7 @@ class Batch:
             if row.pk in free:
                 row.user = None
             elif row.pk in deactivated:
-                row.user_deactivated = True
+                self._mark(row, deactivated=True)
         return {clerk_id for pk, clerk_id in heirs.items() if pk not in free}
 
     def _decide(self, row: ClerkUser, found: Match | None) -> None:
@@ -145,7 +163,7 @@ class Batch:
         changes = [self._plan(row, row.user) for row in self.rows if row.user is not None]
         if self.dry_run:  # new Django users are not in the database, and have all there is
             changes = [change for change in changes if not change.user._state.adding]
-        self.report.problems += userwrites.write(changes, self.rules, dry_run=self.dry_run)
+        self.report.problems += write(changes, self.rules, dry_run=self.dry_run)
         self.report.updated = sum(bool(change.values) for change in changes)
 
     def _plan(self, row: ClerkUser, user: AbstractBaseUser) -> Change:
@@ -169,10 +187,8 @@ class Batch:
 
     def _save(self) -> None:
         users = _users()
-        users.bulk_update(self._fresh, ["user"])
-        users.bulk_update(
-            [*{row.pk: row for row in (*self._fresh, *self._marked)}.values()], ["user_deactivated"]
-        )
+        update(ClerkUser, "user", {row.pk: row.user_id for row in self._fresh})
+        update(ClerkUser, "user_deactivated", {row.pk: row.user_deactivated for row in self._marked})
         linked = [row for row in self.rows if row.user_id is not None and row.user_revision != row.revision]
         if linked:
             users.filter(pk__in=[row.pk for row in linked]).update(user_revision=F("revision"))

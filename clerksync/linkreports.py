@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from clerksync.masking import mask
+
 
 class ProblemKind(StrEnum):
     """Why something was left."""
@@ -22,6 +24,12 @@ class ProblemKind(StrEnum):
     LEFT = "left"
     #: The database failed.
     FAILED = "failed"
+
+
+def told(pk: object) -> str:
+    """A primary key for people; one that is an e-mail address is masked."""
+    text = str(pk)
+    return mask(text) if "@" in text else text
 
 
 @dataclass(frozen=True, slots=True)

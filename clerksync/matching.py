@@ -27,7 +27,7 @@ from django.db.models.functions import Left, Lower, StrIndex
 
 from clerksync import mirror
 from clerksync.conf import settings
-from clerksync.linkreports import ProblemKind
+from clerksync.linkreports import ProblemKind, told
 from clerksync.models import ClerkUser
 from clerksync.placeholders import PlaceholderRules, fold, normalise_domain
 
@@ -42,11 +42,15 @@ NEEDS_CONTENT = frozenset({"external_id", "verified_email"})
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The Django user, or why nobody is linked; ``kind`` is None if the rules found the user."""
+    """The Django user, or why nobody is linked; ``kind`` is None if the rules found the user.
+
+    ``holder`` is the id of the tombstone that the Django user is to be taken from.
+    """
 
     user: AbstractBaseUser | None
     kind: ProblemKind | None = None
     reason: str = ""
+    holder: str | None = None
 
     @property
     def may_create(self) -> bool:
@@ -109,7 +113,7 @@ class ByPlaceholderEmail:
     by_email = True
 
     def candidates(self, rows: Sequence[ClerkUser], users: QuerySet[Any]) -> Candidates:
-        """Many programs lower the case of addresses; one that is kept decides."""
+        """Whatever the case: many programs lower that of addresses."""
         name = email_field()
         ids = {_lower(row.pk) for row in rows}
         local = Lower(Left(F(name), StrIndex(F(name), Value("@")) - 1))
@@ -179,8 +183,7 @@ def parse_rule(text: str) -> Rule:
 
 def match(rows: Sequence[ClerkUser]) -> dict[str, Match]:
     """Who belongs to these rows, by Clerk id; rows that fit nobody are not in it."""
-    manager = get_user_model()._default_manager.db_manager(mirror.database())
-    users = manager.select_related("clerk_user").defer("clerk_user__payload_text")
+    users = get_user_model()._default_manager.using(mirror.database())
     found: dict[str, Match] = {}
     for text in settings.LINK_BY:
         undecided = [row for row in rows if row.pk not in found or found[row.pk].may_create]
@@ -192,33 +195,45 @@ def match(rows: Sequence[ClerkUser]) -> dict[str, Match]:
 def _judge(rows: Sequence[ClerkUser], rule: Rule, text: str, users: QuerySet[Any]) -> dict[str, Match]:
     candidates = {clerk_id: group for clerk_id, group in rule.candidates(rows, users).items() if group}
     fitting = [row for row in rows if row.pk in candidates]
-    shared = rule.shared(fitting) if fitting else set()
+    if not fitting:
+        return {}
+    shared, holders = rule.shared(fitting), _holders(candidates)
     found = {}
     for row in fitting:
         group = candidates[row.pk]
         if len(group) > 1 or row.pk in shared:
-            pks = ", ".join(sorted(str(user.pk) for user in group))
+            pks = ", ".join(sorted(told(user.pk) for user in group))
             why = (
                 f"{text}: Django users {pks}"
                 if len(group) > 1
                 else f"{text}: several users of Clerk fit {pks}"
             )
             found[row.pk] = Match(None, ProblemKind.AMBIGUOUS, why)
-        elif (verdict := _judge_one(row, group[0], rule, text)) is not None:
+        elif (verdict := _judge_one(row, group[0], holders.get(group[0].pk), rule, text)) is not None:
             found[row.pk] = verdict
     return found
 
 
-def _judge_one(row: ClerkUser, user: AbstractBaseUser, rule: Rule, text: str) -> Match | None:
+def _holders(candidates: Candidates) -> dict[Any, ClerkUser]:
+    """The rows that candidates are linked to; a join would cost more, or all, by what is known of the tables."""
+    pks = {user.pk for group in candidates.values() for user in group}
+    rows = _users().filter(user__in=pks).only("clerk_id", "state", "email", "user_id")
+    return {row.user_id: row for row in rows}
+
+
+def _judge_one(
+    row: ClerkUser, user: AbstractBaseUser, holder: ClerkUser | None, rule: Rule, text: str
+) -> Match | None:
     """The verdict about the only candidate; None if somebody else is linked, with good reason."""
-    holder: ClerkUser | None = getattr(user, "clerk_user", None)
-    if holder is not None and holder.pk != row.pk and holder.state != ClerkUser.State.DELETED:
+    if holder is not None and holder.state != ClerkUser.State.DELETED:
         if isinstance(rule, ByVerifiedEmail) and _lower(row.email or "") != _lower(holder.email or ""):
             return None
-        return Match(user, ProblemKind.TAKEN, f"{text}: Django user {user.pk} is linked to {holder.pk}")
+        return Match(user, ProblemKind.TAKEN, f"{text}: Django user {told(user.pk)} is linked to {holder.pk}")
     if rule.by_email and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)):
-        return Match(user, ProblemKind.STAFF, f"{text}: Django user {user.pk} is staff; link it by hand")
-    return Match(user)
+        return Match(
+            user, ProblemKind.STAFF, f"{text}: Django user {told(user.pk)} is staff; link it by hand"
+        )
+    return Match(user, holder=holder.pk if holder else None)
 
 
 def _without_doubles(found: dict[str, Match]) -> dict[str, Match]:
@@ -226,7 +241,7 @@ def _without_doubles(found: dict[str, Match]) -> dict[str, Match]:
     by_user = _grouped((match.user.pk, clerk_id) for clerk_id, match in found.items() if match.user)
     for pk, clerk_ids in by_user.items():
         if len(clerk_ids) > 1:
-            why = f"Django user {pk} fits {', '.join(sorted(clerk_ids))}"
+            why = f"Django user {told(pk)} fits {', '.join(sorted(clerk_ids))}"
             found |= dict.fromkeys(clerk_ids, Match(None, ProblemKind.AMBIGUOUS, why))
     return found
 

@@ -1,29 +1,27 @@
 """Writes the fields of Django users, as many as fit; what does not fit is left and told.
 
 An e-mail address that moves from one user to another is released first and then claimed,
-also if two users change places. Rows are written by UPDATE, a statement for each field:
+also if two users change places. Rows are written by UPDATE, field by field:
 ``save()`` and its signals are not called.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DataError, IntegrityError, transaction
-from django.db.models import CharField, Manager, TextField, UniqueConstraint
+from django.db import DataError, IntegrityError, connections, transaction
+from django.db.models import CharField, Manager, Model, TextField, UniqueConstraint
 
 from clerksync import mirror
-from clerksync.linkreports import Problem
+from clerksync.linkreports import Problem, told
 from clerksync.models import ClerkUser
 from clerksync.userfields import Change, FieldRules, get_field
 
-#: Users in one UPDATE.
-BATCH = 500
 #: How long a chain of users may be who each hold what the next one is to get.
 MAX_CHAIN = 10
 
@@ -35,6 +33,25 @@ def write(changes: Iterable[Change], rules: FieldRules, *, dry_run: bool) -> lis
         What was left.
     """
     return _Write(changes, rules).run(dry_run=dry_run)
+
+
+def update(model: type[Model], name: str, values: Mapping[Any, Any]) -> None:
+    """Set one column to these values, by primary key; a tenth of what ``bulk_update`` costs."""
+    if not values:
+        return
+    connection = connections[mirror.database()]
+    field: Any = model._meta.get_field(name)
+    owner = field.model._meta  # a parent, if the model inherits the column
+    key: Any = owner.pk
+    table, column, key_column = map(
+        connection.ops.quote_name, (owner.db_table, str(field.column), str(key.column))
+    )
+    rows = [
+        (field.get_db_prep_save(value, connection), key.get_db_prep_save(pk, connection))
+        for pk, value in values.items()
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(f"UPDATE {table} SET {column} = %s WHERE {key_column} = %s", rows)  # noqa: S608  # names
 
 
 class _Write:
@@ -81,7 +98,7 @@ class _Write:
             newest[change.values[name]] = change
         while conflicts := list(self._conflicts(name, newest, holders)):
             for value in conflicts:
-                newest.pop(value).leave(name, f"another Django user has it ({holders[value]})")
+                newest.pop(value).leave(name, f"another Django user has it ({told(holders[value])})")
 
     def _conflicts(self, name: str, claims: dict[Any, Change], holders: dict[Any, Any]) -> Iterator[Any]:
         for value, change in claims.items():
@@ -121,7 +138,7 @@ class _Write:
     def _update(self, changes: list[Change], name: str) -> None:
         for change in changes:
             setattr(change.user, name, change.values[name])
-        self.users.bulk_update([change.user for change in changes], [name], batch_size=BATCH)
+        update(self.model, name, {change.user.pk: change.values[name] for change in changes})
 
     def _write_one(self, change: Change) -> None:
         """Field by field, so that one which the database refuses does not keep the others back."""

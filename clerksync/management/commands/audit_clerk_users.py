@@ -20,12 +20,10 @@ from rich.text import Text
 
 from clerksync.audit import Audit, Finding, FindingKind, Summary
 from clerksync.client import ClerkClient
-from clerksync.management.output import errors_as_exit_status, positive, printable
+from clerksync.management.output import csv_cell, errors_as_exit_status, positive, printable
 from clerksync.masking import mask
 
 COLUMNS = [column.name for column in fields(Finding)]
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 #: Users between two lines of progress.
 PROGRESS_EVERY = 10_000
 
@@ -90,7 +88,7 @@ class Command(BaseCommand):
     def _write_csv(self, found: Iterator[Finding], summary: Summary, *, limit: int) -> None:
         writer = csv.writer(self.stdout)
         writer.writerow(COLUMNS)
-        writer.writerows([_cell(getattr(finding, name)) for name in COLUMNS] for finding in found)
+        writer.writerows([csv_cell(getattr(finding, name)) for name in COLUMNS] for finding in found)
 
 
 @contextmanager
@@ -108,11 +106,6 @@ def _every_error_as_2() -> Iterator[None]:
 
 def _masked(finding: Finding) -> Finding:
     return replace(finding, value=mask(finding.value)) if finding.value else finding
-
-
-def _cell(value: str | None) -> str:
-    text = value or ""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _table(findings: list[Finding]) -> str:
