@@ -10,6 +10,7 @@ from django.contrib.auth.backends import BaseBackend
 from django.http import HttpRequest
 
 from clerksync import linking, tokens
+from clerksync.capture import capture
 from clerksync.exceptions import ClerkUnavailable, TokenError
 from clerksync.models import ClerkUser
 
@@ -23,7 +24,7 @@ class ClerkBackend(BaseBackend):
     """
 
     def authenticate(self, request: HttpRequest | None, clerk_token: str | None = None, **kwargs: Any) -> Any:
-        """The Django user of the token's owner, if the table knows the owner and both may sign in."""
+        """The Django user of the token's owner, whom the table may not know yet, if both may sign in."""
         if clerk_token is None:
             return None
         try:
@@ -34,7 +35,7 @@ class ClerkBackend(BaseBackend):
         except ClerkUnavailable:
             logger.warning("a token was not accepted, for Clerk's keys could not be read")
             return None
-        row = ClerkUser.objects.select_related("user").filter(pk=claims.user_id).first()
+        row = capture(claims)
         user = None if row is None or row.is_shut_out else linking.user_for(row)
         return user if user is not None and user.is_active else None
 

@@ -10,6 +10,7 @@ from django.contrib.auth import aauthenticate, authenticate, get_user
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory, override_settings
 
+from clerksync.backends import ClerkBackend
 from clerksync.models import ClerkUser
 from clerksync.testing import FakeClerk
 from tests.links import linking_on
@@ -39,17 +40,25 @@ def test_token__async(clerk: FakeClerk) -> None:
     assert async_to_sync(aauthenticate)(clerk_token=clerk.token(clerk_id)) == User.objects.get()
 
 
+def test_token__of_somebody_new(clerk: FakeClerk) -> None:
+    """Somebody whom no webhook and no sync has told of is read from Clerk."""
+    clerk_id = clerk.create_user(first_name="Maren")["id"]
+    user = authenticate(None, clerk_token=clerk.token(clerk_id))
+    assert isinstance(user, User)
+    assert (user.username, user.first_name) == (clerk_id, "Maren")
+
+
 def test_token__refused(clerk: FakeClerk) -> None:
-    """Junk, the token of somebody who is not in the table, and no token at all give nobody."""
-    known, unknown = clerk.create_user(synced=True)["id"], clerk.create_user()["id"]
+    """Junk, a forged token, one that has expired, and no token at all give nobody."""
+    known = clerk.create_user(synced=True)["id"]
     assert authenticate(None, clerk_token="junk") is None
     assert authenticate(None, clerk_token=clerk.token(known) + "x") is None
-    assert authenticate(None, clerk_token=clerk.token(unknown)) is None
+    assert authenticate(None, clerk_token=clerk.token(known, expires_in=-60)) is None
     assert authenticate(None, username="ada", password="") is None
     assert not User.objects.exists()
 
 
-@pytest.mark.parametrize("columns", [{"banned": True}, {"deprovisioned": True}, {"state": "deleted"}])
+@pytest.mark.parametrize("columns", [{"banned": True}, {"deprovisioned": True}])
 def test_token__kept_out(clerk: FakeClerk, columns: dict[str, object]) -> None:
     """Who is kept out of Clerk is kept out here while the token is still valid."""
     clerk_id = clerk.create_user(synced=True)["id"]
@@ -57,6 +66,17 @@ def test_token__kept_out(clerk: FakeClerk, columns: dict[str, object]) -> None:
     assert authenticate(None, clerk_token=token) is not None
     ClerkUser.objects.update(**columns)
     assert authenticate(None, clerk_token=token) is None
+
+
+def test_token__deleted(clerk: FakeClerk) -> None:
+    """The same of who is deleted, and the Django session ends as well."""
+    clerk_id = clerk.create_user(synced=True)["id"]
+    token = clerk.token(clerk_id)
+    user = authenticate(None, clerk_token=token)
+    clerk.delete_user(clerk_id, synced=True)
+    assert authenticate(None, clerk_token=token) is None
+    assert user is not None
+    assert ClerkBackend().get_user(user.pk) is None
 
 
 def test_token__deactivated_here(clerk: FakeClerk) -> None:

@@ -31,16 +31,26 @@ from clerksync.audit import Finding, FindingKind, Summary
 from clerksync.breaker import default_limit
 from clerksync.conf import Settings, settings
 from clerksync.events import off
+from clerksync.linkreports import ProblemKind
+from clerksync.matching import parse_rule
 from clerksync.models import WebhookEvent
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
 from clerksync.testing import FakeClerk, every_shape
 from project.defaults import BASE_DIR
 from tests import demos
 from tests.deliveries import USER, WEBHOOK_SECRET, changed, deliver, now_ms
+from tests.links import add_row, linking_on
 
 README = (BASE_DIR / "README.md").read_text(encoding="utf-8")
 SYNCS = ("sync_clerk_users", "audit_clerk_users")
-COMMANDS = (*SYNCS, "check_clerk", "replay_clerk_events", "prune_clerk_events", "clerk_status")
+COMMANDS = (
+    *SYNCS,
+    "check_clerk",
+    "replay_clerk_events",
+    "prune_clerk_events",
+    "clerk_status",
+    "link_clerk_users",
+)
 #: Commands of the demo, which runs in a terminal of its own.
 DEMO = "python manage.py send_clerk_event "
 
@@ -114,6 +124,8 @@ def new_project(tmp_path: Path) -> Path:
     subprocess.run(start, check=True)
     with (tmp_path / "harbour" / "settings.py").open("a") as file:
         file.write(blocks("python")[0])
+        for part in ("MIDDLEWARE += ", "CLERKSYNC_LINK_USERS = "):
+            file.write(next(block for block in blocks("python") if part in block))
     with (tmp_path / "harbour" / "urls.py").open("a") as file:
         file.write(blocks("python")[1])
     return tmp_path
@@ -248,6 +260,23 @@ def test_settings__named_with_defaults() -> None:
     listed = rows(section("Settings"), heading="Setting")
     told = [(name.strip("`"), ast.literal_eval(default.strip("`"))) for name, default, _ in listed]
     assert told == [(setting.name, setting.default) for setting in Settings.declared()]
+
+
+@pytest.mark.django_db
+def test_linking__as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The lines of section 7 answer Django users."""
+    add_row("user_a")
+    with linking_on():
+        exec(next(block for block in blocks("python") if "linking.user_for" in block), {})  # noqa: S102  # our own
+    assert capsys.readouterr().out == "user_a user_a\n"
+
+
+def test_linking__rules_and_reasons() -> None:
+    """The tables name all rules and all reasons."""
+    told = names(section("7. Linking to Django users"), heading="Rule")
+    assert [parse_rule(rule.strip('"')) for rule in told if rule.startswith('"')]
+    kinds = names(section("`link_clerk_users`"), heading="What was left")
+    assert kinds == [kind.value for kind in ProblemKind]
 
 
 @pytest.mark.django_db(transaction=True)
