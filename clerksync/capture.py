@@ -12,22 +12,18 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError
-from django.db.models import Q, Subquery
+from django.db.models import Q, QuerySet, Subquery
 
-from clerksync import known, mirror, outage
+from clerksync import known, mirror, outage, pagereads
 from clerksync.claims import Claims
-from clerksync.client import ClerkClient
 from clerksync.conf import settings
-from clerksync.exceptions import ClerkError, ClerkUnavailable, DeletesRefused
+from clerksync.exceptions import ClerkSyncError, ClerkUnavailable, DeletesRefused
 from clerksync.freshness import INTERVAL, Hints, Reason, age_of, between_reads, read_hints, why_read
 from clerksync.models import ClerkUser, MirrorState
-from clerksync.payloads import Observation, Parser, Source
 from clerksync.placeholders import PlaceholderRules
-from clerksync.reads import Reader, later_than
 from clerksync.records import WATCHED
 
 logger = logging.getLogger(__name__)
@@ -64,26 +60,6 @@ def capture(claims: Claims, *, defer: Defer | None = None, thorough: bool = Fals
     return _Capture(claims, defer=defer, thorough=thorough).run()
 
 
-def read_user(clerk_id: str) -> None:
-    """Read a user from Clerk within ``CLERKSYNC_REFRESH_TIMEOUT`` and apply the answer.
-
-    Raises:
-        ClerkError: Clerk did not give the user.
-        DeletesRefused: The user is gone, and the breaker lets no more users go.
-    """
-    reader = Reader(_client(), Parser.from_settings(), provenance="session")
-    rows = mirror.read([clerk_id])
-    mirror.apply([later_than(rows, reader.read(clerk_id))])
-
-
-def mark(clerk_id: str, at_ms: int) -> None:
-    """Put a user in doubt, for the drain; one who is not known becomes an incomplete row."""
-    wish = Observation(
-        clerk_id=clerk_id, source=Source.CLAIMS, full=False, observed_ms=at_ms, provenance="session"
-    )
-    mirror.apply([wish])
-
-
 _flights: dict[str, threading.Event] = {}
 _flights_lock = threading.Lock()
 
@@ -117,7 +93,7 @@ class _Capture:
     def _look(self) -> Reason | None:
         """Read the row, and say why it will not do; what will do is remembered."""
         self.user = user = _load(self.clerk_id)
-        now, now_ms = datetime.now(UTC), _now_ms()
+        now, now_ms = datetime.now(UTC), pagereads.now_ms()
         age = age_of(user, now=now, now_ms=now_ms, scanned_at=getattr(user, "scanned_at", None))
         reason = why_read(
             user,
@@ -170,7 +146,7 @@ class _Capture:
 
     def _read_new(self) -> None:
         if self.user is None:
-            mark(self.clerk_id, self.hints.issued_ms)
+            pagereads.mark(self.clerk_id, self.hints.issued_ms)
         if outage.is_on():
             self._look()
         elif self._claim(Reason.NEW):
@@ -188,25 +164,30 @@ class _Capture:
             # The clock of the machine that wrote this was wrong.
             | Q(checked_at__gt=now + wait + timedelta(minutes=1))
         )
-        rows = ClerkUser.objects.using(mirror.database()).filter(due, pk=self.clerk_id)
-        return rows.update(checked_at=now) == 1
+        return _rows(self.clerk_id).filter(due).update(checked_at=now) == 1
 
     def _read(self) -> None:
         try:
-            read_user(self.clerk_id)
-        except (ClerkError, ImproperlyConfigured) as error:
+            pagereads.read_user(self.clerk_id)
+        except DeletesRefused as error:
+            _warn("A user whom Clerk no longer shows stays: %s", error)
+        except (ClerkSyncError, ImproperlyConfigured) as error:
             if isinstance(error, ClerkUnavailable):
                 outage.begin()
             _warn("A user was not read for a page, which shows what is known: %s", error)
             self._put_in_doubt()
-        except DeletesRefused as error:
-            _warn("A user whom Clerk no longer shows stays: %s", error)
-        self._look()
+        if self._look() is Reason.NEW:
+            self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        """Let those who wait for the row go on: it will not be filled now."""
+        ended = datetime.now(UTC) - timedelta(seconds=settings.REFRESH_TIMEOUT)
+        _rows(self.clerk_id).update(checked_at=ended)
 
     def _put_in_doubt(self) -> None:
         """Let the drain, or a later page, do what could not be done."""
         if self.user is not None and not self.user.doubt_reason:
-            mark(self.clerk_id, max(self.hints.issued_ms, self.user.observed_ms))
+            pagereads.mark(self.clerk_id, max(self.hints.issued_ms, self.user.observed_ms))
 
     def _wait_for_others(self) -> None:
         """Wait for the process that has begun to read the user just now."""
@@ -215,40 +196,23 @@ class _Capture:
             time.sleep(_GLANCE)
 
     def _is_being_read(self) -> bool:
-        age = age_of(self.user, now=datetime.now(UTC), now_ms=_now_ms(), scanned_at=None)
+        age = age_of(self.user, now=datetime.now(UTC), now_ms=pagereads.now_ms(), scanned_at=None)
         return age < timedelta(seconds=settings.REFRESH_TIMEOUT)
 
 
 def _load(clerk_id: str) -> ClerkUser | None:
     """The row, without the payload, and with the time of the last completed scan."""
     scanned_at = Subquery(MirrorState.objects.filter(pk=1).values("updates_as_of")[:1])
+    return _rows(clerk_id).defer("payload_text").annotate(scanned_at=scanned_at).first()
+
+
+def _rows(clerk_id: str) -> QuerySet[ClerkUser]:
     # Of the database that is written: a replica may not know the user yet.
-    users = ClerkUser.objects.using(mirror.database()).defer("payload_text").annotate(scanned_at=scanned_at)
-    return users.filter(pk=clerk_id).first()
+    return ClerkUser.objects.using(mirror.database()).filter(pk=clerk_id)
 
 
 def _hints(claims: Claims) -> Hints:
     return read_hints(claims.raw, settings.CLAIM_FIELDS, issued_ms=int(claims.issued_at * 1000))
-
-
-def _client() -> ClerkClient:
-    return _client_for(
-        settings.CLERK_SECRET_KEY,
-        settings.CLERK_API_URL,
-        float(settings.REFRESH_TIMEOUT),
-        tuple(settings.API_TIMEOUT),
-    )
-
-
-@lru_cache(maxsize=4)
-def _client_for(key: str, api_url: str, deadline: float, timeout: tuple[float, float]) -> ClerkClient:
-    """One client for all pages, so that its connections are used again."""
-    return ClerkClient(secret_key=key, api_url=api_url, purpose="web", timeout=timeout, deadline=deadline)
-
-
-def _now_ms() -> int:
-    """The time of Clerk's clock, as far as it is known."""
-    return _client().now_ms() if settings.CLERK_SECRET_KEY else time.time_ns() // 1_000_000
 
 
 _warned: dict[str, float] = {}

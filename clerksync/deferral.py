@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.utils.module_loading import import_string
 
-from clerksync.capture import Defer, mark
+from clerksync.capture import Defer
 from clerksync.conf import settings
+from clerksync.pagereads import mark
 
 
 def deferral() -> Defer | None:

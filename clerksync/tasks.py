@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clerksync import capture
+from clerksync import pagereads
 
 try:
     from django.tasks import task
@@ -18,10 +18,10 @@ def read_user(clerk_id: str) -> None:
         ClerkError: Clerk did not give the user, who stays in doubt.
         DeletesRefused: The user is gone, and the breaker lets no more users go.
     """
-    capture.read_user(clerk_id)
+    pagereads.read_user(clerk_id)
 
 
 def read_later(clerk_id: str, at_ms: int) -> None:
     """Let a worker read the user; the doubt is for the drain, should no worker come."""
-    capture.mark(clerk_id, at_ms)
+    pagereads.mark(clerk_id, at_ms)
     read_user.enqueue(clerk_id)

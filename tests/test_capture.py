@@ -17,9 +17,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import outage
-from clerksync.capture import capture, is_settled, mark
+from clerksync.capture import capture, is_settled
 from clerksync.claims import Claims
 from clerksync.models import ClerkUser, MirrorState
+from clerksync.pagereads import mark
 from clerksync.records import Doubt
 from clerksync.testing import FakeClerk
 from tests.syncing import READS, Syncer
@@ -254,6 +255,25 @@ def test_outage__others_do_not_try(clerk: FakeClerk) -> None:
     capture(claims_of(clerk, second))
     assert (outage.is_on(), reads(clerk)) == (True, before)
     assert ClerkUser.objects.filter(state="incomplete").count() == 2
+
+
+def test_unknown_to_clerk__nobody_waits(clerk: FakeClerk) -> None:
+    """A user whom Clerk does not show yet is not waited for again, and not asked for again at once."""
+    claims = claims_of(clerk, "user_2unknown")
+    for _ in range(3):
+        began = time.monotonic()
+        assert (capture(claims) or ClerkUser()).state == "incomplete"
+        assert time.monotonic() - began < 1
+    assert reads(clerk) == 1
+    ClerkUser.objects.update(checked_at=datetime.now(UTC) - timedelta(seconds=11))
+    capture(claims)
+    assert reads(clerk) == 2
+
+
+def test_id_that_cannot_be_asked_for(clerk: FakeClerk) -> None:
+    """An id that fits into no address makes no error, either."""
+    assert (capture(claims_of(clerk, "user_a/../b")) or ClerkUser()).state == "incomplete"
+    assert reads(clerk) == 0
 
 
 def test_key_rejected__logged(clerk: FakeClerk, caplog: pytest.LogCaptureFixture) -> None:
