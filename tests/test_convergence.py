@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from clerksync import mirror
+from clerksync.answers import Page
 from clerksync.fields import UserFields
+from clerksync.head import read_head
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
 from clerksync.records import Outcome
@@ -43,7 +45,10 @@ class Mirror(RuleBasedStateMachine):
         self.clock = VirtualClock()
         self.clerk = FakeClerk(seed=1, clock=self.clock)
         self.pending: list[Observation] = []
+        #: Lost updates are found by the next scan, lost deletes and silent changes by a sweep.
+        self.needs_scan = False
         self.needs_sweep = False
+        self.watermark = 0
         self.versions: dict[str, int] = {}
         self.dead: set[str] = set()
 
@@ -121,8 +126,16 @@ class Mirror(RuleBasedStateMachine):
     @precondition(lambda self: self.pending)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
-        self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1)))
-        self.needs_sweep = True
+        self._miss(self.pending.pop(data.draw(st.integers(0, len(self.pending) - 1))))
+
+    @rule()
+    def scan(self) -> None:
+        """I2: one scan brings in every change that was ever lost, or puts its user in doubt."""
+        self._scan()
+        rows = ClerkUser.objects.in_bulk()
+        for user in self.clerk.users():
+            row = rows[user["id"]]
+            assert row.updated_ms >= user["updated_at"] or row.needs_refresh
 
     @rule()
     def drain(self) -> None:
@@ -142,6 +155,8 @@ class Mirror(RuleBasedStateMachine):
         self._apply(self.pending)
         if self.needs_sweep:
             self._sweep()
+        elif self.needs_scan:
+            self._scan()
         for _ in range(10):  # a lower version needs two reads, a minute apart
             self._wait_for_the_next_doubt()
             self._drain()
@@ -171,7 +186,13 @@ class Mirror(RuleBasedStateMachine):
         if told:
             self.pending.append(event)
         else:
+            self._miss(event)
+
+    def _miss(self, lost: Observation) -> None:
+        if lost.kind is Kind.DELETED:
             self.needs_sweep = True
+        else:
+            self.needs_scan = True
 
     def _read_by_id(self, clerk_id: str, *, later_than: int = 0) -> Observation:
         s = max(self.clock.now_ms() - 1_500, later_than + 1)  # as the drain knows
@@ -197,6 +218,20 @@ class Mirror(RuleBasedStateMachine):
             corrected = clerk_id in changes and changes[clerk_id].outcome is Outcome.CORRECTED
             assert updated_ms >= self.versions.get(clerk_id, 0) or corrected
             self.versions[clerk_id] = updated_ms
+
+    def _scan(self) -> None:
+        s = self.clock.now_ms() - 1_500
+        for page in read_head(fetch=self._head, decode=self._decode, until_ms=self.watermark - 120_000):
+            self._apply(list(page.items))
+        self.watermark, self.needs_scan = s, False
+
+    def _head(self, *, limit: int, order_by: str, offset: int) -> Page:
+        changed = sorted(self.clerk.users(), key=lambda user: -user["updated_at"])
+        body = json.dumps(changed[offset : offset + limit]).encode()
+        return Page(body, self.clock.now_ms() - 1_500)
+
+    def _decode(self, page: Page) -> list[Observation]:
+        return PARSER.parse_page(page.body, source=Source.LIST, observed_ms=page.observed_ms)
 
     def _sweep(self) -> None:
         s = self.clock.now_ms() - 1_500

@@ -119,6 +119,27 @@ def test_kill__while_clerk_answers(clerk: FakeClerk, forks: Forks, route: str, a
     check_recovery(clerk, forks)
 
 
+@pytest.mark.parametrize("kill_at", [3, 9, 14, 19, 24, 29])
+def test_kill__in_a_scan(clerk: FakeClerk, forks: Forks, kill_at: int) -> None:
+    """I6, I12: a scan that is killed before any statement knows nothing new; the next one mends what it left."""
+    ids = clerk.create_users(25)
+    clerk.advance(seconds=600)
+    Syncer(clerk).full()
+    clerk.advance(seconds=300)
+    for clerk_id in ids:
+        clerk.update_user(clerk_id, first_name="Jasmin")
+    small_pages(clerk)
+    known = MirrorState.objects.get().updates_as_of
+    killed = forks.wait(forks.start("--incremental", settings=clerk_settings(), kill_at=kill_at))
+    assert killed == -signal.SIGKILL, forks.said()
+    is_known = MirrorState.objects.get().updates_as_of != known
+    assert is_known <= (differences(clerk) == {})
+    MirrorState.objects.update(incremental_expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    status = forks.wait(forks.start("--incremental", settings=clerk_settings()))
+    assert (status, differences(clerk)) == (0, {}), forks.said()
+    assert not SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists()
+
+
 def test_kill__leaves_the_lease(clerk: FakeClerk, forks: Forks) -> None:
     """Right after a crash the next sync waits for nobody: it ends with 3 and says when to come again."""
     prepare(clerk)
