@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -15,6 +17,7 @@ from django.utils.translation import gettext_lazy
 
 from clerksync.admin import formats
 from clerksync.conf import settings
+from clerksync.linkreports import told
 from clerksync.masking import mask
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.placeholders import PlaceholderRules
@@ -191,6 +194,18 @@ class Columns:
             _("in the instance last used there; the user is of %(instance)s (%(environment)s)")
             % {"instance": mirror.instance_id, "environment": mirror.environment},
         )
+
+    @admin.display(description=label("user"))
+    def django_user(self, user: ClerkUser) -> Shown:
+        """A link to the Django user, by the key alone: nothing of the other table is read."""
+        if user.user_id is None:
+            return formats.EMPTY
+        model = get_user_model()._meta
+        try:
+            address = reverse(f"admin:{model.app_label}_{model.model_name}_change", args=[user.user_id])
+        except NoReverseMatch:  # their admin does not show users
+            return told(user.user_id)
+        return format_html('<a href="{}">{}</a>', address, told(user.user_id))
 
 
 def _states(user: ClerkUser) -> Iterator[tuple[object, str]]:

@@ -91,6 +91,7 @@ class ClerkUserAdmin(ReadOnlyAdmin):
         return [
             (None, {"fields": [
                 "clerk_id", shown.photo, shown.name, shown.state, shown.placeholders, shown.dashboard,
+                shown.django_user,
             ]}),
             (gettext_lazy("Identity"), {"fields": [
                 shown.email, shown.phone, shown.username, shown.first_name, shown.last_name, shown.external_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -114,6 +115,19 @@ def test_page__statements(admin_client: Client) -> None:
     add_user("user_a")
     page = statements(admin_client, page_of("user_a"))
     assert sum('FROM "clerksync_clerkuser"' in sql for sql in page) == 1
+
+
+def test_page__django_user(admin_client: Client) -> None:
+    """The linked Django user is named by the key, with a link, and without a statement."""
+    add_user("user_a")
+    assert field(html(admin_client, page_of("user_a")), "django_user") == "Django user: -"
+    before = statements(admin_client, page_of("user_a"))
+    ada = User.objects.create(username="ada")
+    ClerkUser.objects.update(user=ada)
+    page = html(admin_client, page_of("user_a"))
+    assert field(page, "django_user") == f"Django user: {ada.pk}"
+    assert f'<a href="/admin/auth/user/{ada.pk}/change/">' in page
+    assert len(statements(admin_client, page_of("user_a"))) == len(before)
 
 
 def test_page__everything(admin_client: Client) -> None:
