@@ -128,7 +128,7 @@ def _decide_same_version(row: Row, observation: Observation) -> Decision:
     if same is not None:
         return same
     at = max(row.observed_ms, observation.observed_ms)
-    if _shape(row.digest) != _shape(observation.digest):
+    if shape(row.digest) != shape(observation.digest):
         if observation.observed_ms >= row.observed_ms:
             return _replace(row, observation, Outcome.TOUCHED)
         return _doubt(row, Doubt.RESHAPED, at)
@@ -140,7 +140,7 @@ def _decide_same_version(row: Row, observation: Observation) -> Decision:
 
 def _compare(row: Row, observation: Observation) -> Decision | None:
     """The decision for an equal version with equal stable content; None if it differs."""
-    if _stable(row.digest) != _stable(observation.digest):
+    if stable(row.digest) != stable(observation.digest):
         return None
     if observation.fields is not None and row.watched != watched(observation.fields):
         newest = msgspec.structs.replace(
@@ -159,8 +159,8 @@ def _judge(row: Row, observation: Observation) -> Decision:
     settled = _settle(row, observation.observed_ms)
     if row.state != ACTIVE or observation.updated_ms > row.updated_ms:
         return _replace(settled, observation, _replaced(row))
-    if _stable(row.digest) != _stable(observation.digest):
-        reshaped = _shape(row.digest) != _shape(observation.digest)
+    if stable(row.digest) != stable(observation.digest):
+        reshaped = shape(row.digest) != shape(observation.digest)
         return _replace(settled, observation, Outcome.TOUCHED if reshaped else Outcome.UPDATED)
     decision = _compare(settled, observation) or Decision(Outcome.UNCHANGED)
     if decision.row is None and row.doubt_reason:
@@ -300,9 +300,11 @@ def _settle(row: Row, at_ms: int) -> Row:
     )
 
 
-def _shape(digest: str) -> str:
+def shape(digest: str) -> str:
+    """Under which version of the digest, and which settings, it was made."""
     return digest.partition(":")[0]
 
 
-def _stable(digest: str) -> str:
+def stable(digest: str) -> str:
+    """The part that is not about volatile fields."""
     return digest.rpartition(":")[0]

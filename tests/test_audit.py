@@ -12,11 +12,13 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import mirror
-from clerksync.audit import Audit, Finding, FindingKind, Summary
+from clerksync.audit import Audit
 from clerksync.client import ClerkClient
 from clerksync.exceptions import FilterIgnored, InstanceMismatch, SyncIncomplete
+from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.payloads import Parser, Source
+from clerksync.refresh import sync_users
 from clerksync.testing import FakeClerk, every_shape
 from clerksync.testing.wire import Request
 
@@ -88,7 +90,14 @@ def test_stale__placeholder_where_clerk_has_data(clerk_server: FakeClerk) -> Non
     put(bad, email="nobody@example.com")
     findings, _ = run()
     assert findings == [
-        Finding(bad, FindingKind.STALE, "reserved_domain", field="email", value="nobody@example.com")
+        Finding(
+            bad,
+            FindingKind.STALE,
+            "reserved_domain",
+            field="email",
+            value="nobody@example.com",
+            cause=Cause.CHANGED_PAST_THE_MIRROR,
+        )
     ]
 
 
@@ -144,13 +153,10 @@ def test_stale__tombstone_that_came_after_the_page(clerk_server: FakeClerk) -> N
 def test_stale__row_newer_than_the_page(clerk_server: FakeClerk) -> None:
     """A value that was removed while the audit ran is not called empty."""
     changed, _ = pair(clerk_server, phone_number="+4930901820")
-    version = clerk_server.clock.now_ms()
-    put(changed, phone_number=None, updated_ms=version)
-
-    def remove(request: Request) -> None:
-        clerk_server.update_user(changed, phone_number=None)
-
-    clerk_server.fail("callback", call=remove, on="GET /v1/users/count")
+    before = clerk_server.get(changed)
+    after = clerk_server.update_user(changed, phone_number=None, synced=True)
+    clerk_server.put_user(before)
+    clerk_server.fail("callback", call=lambda _: _put(clerk_server, after), on="GET /v1/users/count")
     assert found() == set()
 
 
@@ -160,15 +166,131 @@ def test_stale__row_with_a_version_from_the_future(clerk_server: FakeClerk) -> N
     for clerk_id in (bad, good):
         put(clerk_id, updated_ms=clerk_server.clock.now_ms() + HOUR_MS)
     put(bad, last_name="undefined")
-    assert found() == {(bad, "stale", "last_name", "generic_name")}
+    assert found() == {
+        (bad, "stale", "last_name", "generic_name"),
+        (bad, "local-ahead", None, "newer_than_clerk"),
+        (good, "local-ahead", None, "newer_than_clerk"),
+    }
 
 
-def test_stale__normal_update_not_yet_synced(clerk_server: FakeClerk) -> None:
-    """A row that is merely older than Clerk's data is no finding."""
-    one, other = pair(clerk_server)
+def test_behind__after_a_while(clerk_server: FakeClerk) -> None:
+    """A row that is merely older than Clerk's data is no finding, until a sync should have mended it."""
+    one, _ = pair(clerk_server)
     clerk_server.update_user(one, first_name="Marin", email="marin@harbour-works.io")
-    clerk_server.update_user(other, silent=True, last_name="Solberg")
     assert found() == set()
+    clerk_server.advance(seconds=3599)
+    assert found() == set()
+    clerk_server.advance(seconds=2)  # of which Clerk's Date may hide one
+    assert found() == {(one, "behind", None, "older_than_clerk")}
+
+
+def test_behind__beside_a_placeholder(clerk_server: FakeClerk) -> None:
+    """What is made up in an old row is told as well."""
+    one, _ = pair(clerk_server)
+    put(one, last_name="undefined")
+    clerk_server.update_user(one, first_name="Marin")
+    clerk_server.advance(ms=2 * HOUR_MS)
+    assert found() == {
+        (one, "behind", None, "older_than_clerk"),
+        (one, "stale", "last_name", "generic_name"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("first_name", "Ottoline"),
+        ("email_verified", False),
+        ("banned", True),
+        ("image_url", None),
+        ("external_id", "erp-17"),
+        ("public_metadata", {"plan": "other"}),
+        ("created_at", "2020-01-01T00:00:00Z"),
+    ],
+)
+def test_differs__each_column(clerk_server: FakeClerk, column: str, value: Any) -> None:
+    """Any column that is not what the same version says in Clerk is told, with its cause; no read by id."""
+    bad, _ = pair(clerk_server, public_metadata={"plan": "gold"})
+    put(bad, **{column: value})
+    findings, _ = run()
+    assert [(finding.clerk_id, finding.kind, finding.field, finding.reason) for finding in findings] == [
+        (bad, FindingKind.DIFFERS, column, "same_version")
+    ]
+    assert findings[0].cause is Cause.CHANGED_PAST_THE_MIRROR
+    assert not [request for request in clerk_server.requests if ("user_id", bad) in request.query]
+
+
+@pytest.mark.parametrize("column", ["last_active_at", "last_sign_in_at"])
+def test_differs__not_in_what_changes_all_the_time(clerk_server: FakeClerk, column: str) -> None:
+    """Times of activity are no content."""
+    one, _ = pair(clerk_server)
+    put(one, **{column: "2020-01-01T00:00:00Z"})
+    assert found() == set()
+
+
+def test_differs__change_that_kept_the_version(clerk_server: FakeClerk) -> None:
+    """Clerk's other content of the same version is told column by column, after a read by id."""
+    _, silent = pair(clerk_server)
+    clerk_server.update_user(silent, silent=True, last_name="Solberg", first_name="Marin")
+    assert found() == {
+        (silent, "differs", "last_name", "same_version"),
+        (silent, "differs", "first_name", "same_version"),
+    }
+    assert [request for request in clerk_server.requests if ("user_id", silent) in request.query]
+
+
+def test_differs__outside_the_columns(clerk_server: FakeClerk) -> None:
+    """A difference in the payload alone is told without a column."""
+    user = clerk_server.create_user(email_addresses=["maren@harbour-works.io", "m@tidegate-press.com"])
+    synced(clerk_server)
+    user["email_addresses"][1]["email_address"] = "maren@tidegate-press.com"
+    clerk_server.put_user(user)
+    assert found() == {(user["id"], "differs", None, "content")}
+
+
+def test_differs__list_that_is_older_than_the_row(clerk_server: FakeClerk) -> None:
+    """What a page shows of the same version does not count until a read by id has confirmed it."""
+    one, _ = pair(clerk_server)
+    before = clerk_server.get(one)
+    after = clerk_server.update_user(one, silent=True, last_name="Solberg")
+    with ClerkClient() as client:
+        sync_users(client, [one])
+    clerk_server.advance(ms=HOUR_MS)
+    clerk_server.put_user(before)
+    clerk_server.fail("callback", call=lambda _: _put(clerk_server, after), on="GET /v1/users/count")
+    assert found() == set()
+
+
+def test_differs__stored_under_other_settings(clerk_server: FakeClerk) -> None:
+    """What the settings say not to store any more, and is stored, is a difference; the digest is none."""
+    bad, _ = pair(clerk_server)
+    with override_settings(CLERKSYNC_STORE_PAYLOAD=False):
+        assert found() == set()
+    put(bad, private_metadata={"score": 7})
+    with override_settings(CLERKSYNC_EXCLUDE_FIELDS=["private_metadata"]):
+        assert found() == {(bad, "differs", "private_metadata", "same_version")}
+
+
+def test_local_ahead__list_that_is_older_than_the_row(clerk_server: FakeClerk) -> None:
+    """A row that is newer than a page is not ahead of Clerk."""
+    one, _ = pair(clerk_server)
+    before = clerk_server.get(one)
+    after = clerk_server.update_user(one, last_name="Solberg", synced=True)
+    clerk_server.advance(ms=HOUR_MS)
+    clerk_server.put_user(before)
+    clerk_server.fail("callback", call=lambda _: _put(clerk_server, after), on="GET /v1/users/count")
+    assert found() == set()
+
+
+def test_local_ahead__seconds_after_the_write(clerk_server: FakeClerk) -> None:
+    """What a webhook told just now need not be known to every replica of Clerk's."""
+    one, _ = pair(clerk_server)
+    before = clerk_server.get(one)
+    clerk_server.update_user(one, last_name="Solberg", synced=True)
+    clerk_server.put_user(before)
+    assert found() == set()
+    clerk_server.advance(seconds=10)
+    assert found() == {(one, "local-ahead", None, "newer_than_clerk")}
 
 
 def test_remote__placeholder_in_clerk(clerk_server: FakeClerk) -> None:
@@ -179,8 +301,9 @@ def test_remote__placeholder_in_clerk(clerk_server: FakeClerk) -> None:
     clerk_server.update_user(older, last_name="undefined")
     findings, _ = run()
     assert findings == [
-        Finding(same, FindingKind.REMOTE, "reserved_domain", field="email", value="nobody@example.com"),
         Finding(older, FindingKind.REMOTE, "generic_name", field="last_name", value="undefined"),
+        Finding(same, FindingKind.REMOTE, "reserved_domain", field="email", value="nobody@example.com"),
+        Finding(same, FindingKind.DIFFERS, "content", cause=Cause.CHANGED_PAST_THE_MIRROR),
     ]
 
 
@@ -334,8 +457,8 @@ def test_findings__progress(clerk_server: FakeClerk) -> None:
 
 def test_findings__rules_of_the_settings(clerk_server: FakeClerk) -> None:
     """The audit excepts the domains that the settings call real."""
-    bad, _ = pair(clerk_server)
-    put(bad, email="nobody@example.com")
+    pair(clerk_server, email="nobody@example.com")
+    assert {kind for _, kind, _, _ in found()} == {"remote"}
     with override_settings(CLERKSYNC_REAL_DOMAINS=["example.com"]):
         assert found() == set()
 
@@ -410,7 +533,14 @@ def test_offline__placeholders_only(clerk: FakeClerk) -> None:
         audit = Audit(None)
         findings = list(audit.findings())
     assert findings == [
-        Finding(bad, FindingKind.PLACEHOLDER, "reserved_domain", field="email", value="nobody@example.com")
+        Finding(
+            bad,
+            FindingKind.PLACEHOLDER,
+            "reserved_domain",
+            field="email",
+            value="nobody@example.com",
+            cause=Cause.CHANGED_PAST_THE_MIRROR,
+        )
     ]
     assert (audit.summary.complete, audit.summary.users_in_table) == (True, 1)
     assert (audit.summary.users_in_clerk, audit.summary.requests) == (None, 0)

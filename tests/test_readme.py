@@ -27,10 +27,10 @@ from django.test import RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
 from clerksync import exceptions, status, verdicts
-from clerksync.audit import Finding, FindingKind, Summary
 from clerksync.breaker import default_limit
 from clerksync.conf import Settings, settings
 from clerksync.events import off
+from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.linkreports import ProblemKind
 from clerksync.matching import parse_rule
 from clerksync.models import WebhookEvent
@@ -253,6 +253,9 @@ def test_json__of_an_audit() -> None:
         assert names(text, heading=heading) == [field.name for field in dataclasses.fields(kind)]
     kinds = names(section("`audit_clerk_users`"), heading="Kind of finding")
     assert kinds == [kind.value for kind in FindingKind]
+    assert names(section("`audit_clerk_users`"), heading="Cause of a finding") == [
+        cause.value for cause in Cause
+    ]
 
 
 def test_settings__named_with_defaults() -> None:

@@ -186,7 +186,16 @@ def test_json__keys(clerk_server: FakeClerk) -> None:
     status, out, _ = audit("--format", "json")
     told: dict[str, Any] = json.loads(out)
     assert told["findings"] == [
-        {"clerk_id": bad, "kind": "stale", "reason": "empty", "field": "email", "value": None}
+        {
+            "clerk_id": bad,
+            "kind": "stale",
+            "reason": "empty",
+            "field": "email",
+            "value": None,
+            "cause": "changed_past_the_mirror",
+            "model": None,
+            "pk": None,
+        }
     ]
     seconds, requests = told["summary"].pop("seconds"), told["summary"].pop("requests")
     assert (status, seconds >= 0, requests > 0) == (1, True, True)
@@ -195,9 +204,26 @@ def test_json__keys(clerk_server: FakeClerk) -> None:
         "instance": clerk_server.instance_id,
         "users_in_clerk": 2,
         "users_in_table": 2,
-        "counts": {"missing": 0, "stale": 1, "extra": 0, "remote": 0, "placeholder": 0},
+        "rows_in_models": {},
+        "counts": {
+            "missing": 0,
+            "stale": 1,
+            "behind": 0,
+            "differs": 0,
+            "local-ahead": 0,
+            "extra": 0,
+            "remote": 0,
+            "placeholder": 0,
+        },
         "skipped": 0,
         "skipped_users": {},
+        "dry_run": False,
+        "repaired": None,
+        "filled": None,
+        "not_filled": 0,
+        "not_filled_values": {},
+        "left": None,
+        "undo_file": None,
     }
 
 
@@ -221,7 +247,7 @@ def test_json__audit_that_breaks_off(clerk_server: FakeClerk) -> None:
 
 def test_csv__header(clerk_server: FakeClerk) -> None:
     """The header is there without findings, too."""
-    assert audit("--format", "csv") == (0, "clerk_id,kind,reason,field,value\r\n", "")
+    assert audit("--format", "csv") == (0, "clerk_id,kind,reason,field,value,cause,model,pk\r\n", "")
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n"])
@@ -231,7 +257,7 @@ def test_csv__formula(clerk_server: FakeClerk, start: str) -> None:
     put(bad, email=f"{start}cmd|' /C calc'!A0@example.com")
     put(other, email="'=quoted@example.com")
     out = audit("--format", "csv", "--show-values")[1]
-    values = {clerk_id: value for clerk_id, _, _, _, value in cells(out)}
+    values = {clerk_id: value for clerk_id, _, _, _, value, *_ in cells(out)}
     assert values == {bad: f"'{start}cmd|' /C calc'!A0@example.com", other: "'=quoted@example.com"}
     assert all(row[4][0] == "'" for row in cells(out))
 

@@ -18,12 +18,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clerksync.audit import Audit, Finding, FindingKind, Summary
+from clerksync.audit import Audit
 from clerksync.client import ClerkClient
+from clerksync.findings import MENDABLE, Finding, FindingKind, Summary
 from clerksync.management.output import csv_cell, errors_as_exit_status, positive, printable
-from clerksync.masking import mask
+from clerksync.masking import PERSONAL, mask
 
 COLUMNS = [column.name for column in fields(Finding)]
+#: Shown in the table only where one of the findings has it.
+OPTIONAL = ("model", "pk")
 #: Users between two lines of progress.
 PROGRESS_EVERY = 10_000
 
@@ -105,15 +108,19 @@ def _every_error_as_2() -> Iterator[None]:
 
 
 def _masked(finding: Finding) -> Finding:
-    return replace(finding, value=mask(finding.value)) if finding.value else finding
+    is_personal = finding.model is not None or finding.field in PERSONAL
+    return replace(finding, value=mask(finding.value)) if finding.value and is_personal else finding
 
 
 def _table(findings: list[Finding]) -> str:
+    columns = [
+        name for name in COLUMNS if name not in OPTIONAL or any(getattr(one, name) for one in findings)
+    ]
     table = Table()
-    for name in COLUMNS:
+    for name in columns:
         table.add_column(name, overflow="fold")
     for finding in findings:
-        cells = (getattr(finding, name) for name in COLUMNS)
+        cells = (getattr(finding, name) for name in columns)
         table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in cells))
     # Into a file or a pipe nothing is cut off, whatever COLUMNS says.
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
@@ -144,7 +151,9 @@ def _population(summary: Summary) -> str:
 
 def _advice(summary: Summary) -> str:
     counts = summary.counts
-    if any(counts[kind] for kind in (FindingKind.MISSING, FindingKind.STALE, FindingKind.EXTRA)):
+    if any(counts[kind] for kind in (FindingKind.DIFFERS, FindingKind.LOCAL_AHEAD)):
+        return "Run: manage.py sync_clerk_users --force"
+    if any(counts[kind] for kind in MENDABLE):
         return "Run: manage.py sync_clerk_users"
     if counts[FindingKind.REMOTE]:
         return "Correct them in Clerk; a sync cannot."
