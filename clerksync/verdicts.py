@@ -39,6 +39,11 @@ class State(StrEnum):
     #: Somebody has to do something.
     BROKEN = "broken"
 
+    @property
+    def label(self) -> str:
+        """For people."""
+        return self.value.replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -157,8 +162,10 @@ def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
         sum(run.delivered for run in facts.judged),
     )
     if silent >= SILENT_AFTER:
-        since = "" if facts.last_event_at is None else f" since {clock(facts.last_event_at, now=now)}"
-        text = f"Webhooks silent{since}. {silent} changes found by the scan, 0 by webhook."
+        since = "from the start"
+        if facts.last_event_at is not None:
+            since = f"since {clock(facts.last_event_at, now=now)}"
+        text = f"Webhooks silent {since}. {silent} changes found by the scan, 0 by webhook."
         yield Reason("webhooks_silent", State.BEHIND, text, command=_PROBE, hint=_REPLAY_AT_CLERK)
     elif missed + delivered >= MIN_CHANGES and missed > MAX_MISSED_SHARE * (missed + delivered):
         text = f"{missed} of {missed + delivered} changes in the last 24 hours were told by no webhook."

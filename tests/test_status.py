@@ -192,7 +192,9 @@ def test_webhooks__silent_after_a_good_time(syncer: Syncer) -> None:
     judged(missed=2, delivered=0, minutes=10)
     assert status.read().state is State.IN_STEP
     judged(missed=1, delivered=0, minutes=5)
-    assert codes(status.read()) == ["webhooks_silent"]
+    found = status.read()
+    assert codes(found) == ["webhooks_silent"]
+    assert found.sentence.startswith("Webhooks silent from the start. 3 changes found by the scan, 0 by")
     judged(missed=0, delivered=1, minutes=1)
     assert status.read().state is State.IN_STEP
 

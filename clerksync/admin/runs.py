@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -13,13 +14,16 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from clerksync import status
 from clerksync.admin import formats
 from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.models import SyncRun
 from clerksync.records import Outcome
+from clerksync.status import State
 
 #: The counts that are shown even if they are 0, and then the others.
 _ALWAYS = ("seen", Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.DELETED)
+_STATES = {State.IN_STEP: "good", State.BEHIND: "", State.BROKEN: "bad"}
 _KINDS = {"completed": "good", "failed": "bad", "refused": "bad", "interrupted": "bad"}
 
 
@@ -41,6 +45,15 @@ class SyncRunAdmin(ReadOnlyAdmin):
             {"fields": ["shown_options", "shown_checkpoint"], "classes": ["collapse"]},
         ),
     ]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say above the list how the mirror stands."""
+        found = status.read()
+        mark = formats.mark(found.state.label, kind=_STATES[found.state])
+        standing = format_html("{} {}", mark, found.sentence)
+        return super().changelist_view(request, {"standing": standing, **(extra_context or {})})
 
     @admin.display(description=gettext_lazy("state"))
     def state_mark(self, run: SyncRun) -> SafeString:

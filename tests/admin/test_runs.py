@@ -10,7 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from clerksync.models import SyncRun
+from clerksync.testing import FakeClerk
 from tests.admin.staff import RUNS, field, html, log_in
+from tests.syncing import Syncer
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +62,18 @@ def test_list__columns(admin_client: Client) -> None:
     assert field(page, "duration") == "1 min 15 s"
     assert field(page, "short_error") == "<b>Clerk</b> is down"
     assert "<b>Clerk" not in page
+
+
+def test_list__how_the_mirror_stands(admin_client: Client, clerk: FakeClerk) -> None:
+    """Above the list stands the same sentence that the command prints."""
+    page = html(admin_client, RUNS)
+    assert "No full sync has been completed yet. Run: manage.py sync_clerk_users." in page
+    assert "broken" in page
+    clerk.create_users(2)
+    Syncer(clerk).full()
+    page = html(admin_client, RUNS)
+    assert "In step. Users are right up to " in page
+    assert "in step" in page
 
 
 @pytest.mark.parametrize(
