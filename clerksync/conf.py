@@ -240,7 +240,7 @@ class Settings:
     PLACEHOLDER_RULES = Setting[tuple[Any, ...]]((), problem=_rules)
     #: Link users to AUTH_USER_MODEL.
     LINK_USERS = Setting[bool](False, problem=_boolean)
-    #: Who is linked to whom; the rules are those of ``matching.py``.
+    #: Who is linked to whom; the rules are those of ``linkrules.py``.
     LINK_BY = Setting[tuple[str, ...]]((), problem=_strings)
     #: Fields of AUTH_USER_MODEL, and what they are taken from.
     USER_FIELDS = Setting[dict[str, Any]]({}, problem=_user_fields)

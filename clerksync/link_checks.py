@@ -13,7 +13,7 @@ from django.db import router
 from django.db.models import CharField, TextField
 
 from clerksync.conf import Settings, settings
-from clerksync.matching import ByExternalId, ByField, email_field, parse_rule
+from clerksync.linkrules import ByExternalId, ByField, email_field, parse_rule
 from clerksync.models import ClerkUser
 from clerksync.userfields import SOURCES, get_field, has_column, parse_rules
 

@@ -18,6 +18,7 @@ from django.db.models.functions import Collate
 from clerksync import matching, mirror, newusers
 from clerksync.conf import settings
 from clerksync.linkreports import Problem, ProblemKind, Report
+from clerksync.linkrules import NEEDS_CONTENT
 from clerksync.matching import Match
 from clerksync.models import ClerkUser
 from clerksync.userfields import Change, FieldRules, has_column
@@ -202,4 +203,4 @@ class Batch:
 def _is_known_enough(row: ClerkUser) -> bool:
     """Whether no rule could still find the user, once Clerk has told more than the id."""
     names: set[Any] = set(settings.LINK_BY)
-    return row.state != ClerkUser.State.INCOMPLETE or names.isdisjoint(matching.NEEDS_CONTENT)
+    return row.state != ClerkUser.State.INCOMPLETE or names.isdisjoint(NEEDS_CONTENT)

@@ -32,7 +32,7 @@ from clerksync.conf import Settings, settings
 from clerksync.events import off
 from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.linkreports import ProblemKind
-from clerksync.matching import parse_rule
+from clerksync.linkrules import parse_rule
 from clerksync.models import WebhookEvent
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
 from clerksync.testing import FakeClerk, every_shape
