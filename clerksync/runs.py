@@ -17,8 +17,9 @@ from clerksync.tally import Report, Tally
 
 #: A run that was cut is resumed within this time; later, what it has read is too old.
 RESUME_WITHIN = timedelta(hours=24)
-#: Incremental runs, hundreds a day, are forgotten after this time.
+#: Runs of these kinds, hundreds a day, are forgotten after this time.
 KEPT = timedelta(days=30)
+FREQUENT = (SyncRun.Kind.INCREMENTAL, SyncRun.Kind.PENDING)
 
 
 def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> tuple[SyncRun, bool]:
@@ -79,12 +80,13 @@ def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report
         throttled=run.throttled + report.throttled,
         walk_started_ms=checkpoint.started_ms,
     )
-    if run.kind == SyncRun.Kind.INCREMENTAL:
-        _forget(run, is_idle=_is_idle(state, tally.counts))
+    _forget(run, is_idle=_is_idle(state, tally.counts))
 
 
 def _forget(run: SyncRun, *, is_idle: bool) -> None:
-    """Of incremental runs in a row that had nothing to do, keep the last; of the others, a month's."""
+    """Of frequent runs in a row that had nothing to do, keep the last; of the others, a month's."""
+    if run.kind not in FREQUENT:
+        return
     others = SyncRun.objects.filter(kind=run.kind).exclude(pk=run.pk)
     others.filter(started_at__lt=run.started_at - KEPT).delete()
     previous = others.order_by("-started_at", "-pk").first()
@@ -100,7 +102,7 @@ def _is_idle(state: str, counts: Mapping[str, int]) -> bool:
 def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
     """Keep what a sync of some users did."""
     now = timezone.now()
-    return SyncRun.objects.create(
+    run = SyncRun.objects.create(
         kind=kind,
         state=SyncRun.State.COMPLETED if report.error is None else SyncRun.State.FAILED,
         instance_id=report.instance_id,
@@ -113,6 +115,8 @@ def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
         finished_at=now,
         error=str(report.error or ""),
     )
+    _forget(run, is_idle=_is_idle(run.state, run.counts))
+    return run
 
 
 def read_checkpoint(run: SyncRun) -> Checkpoint:

@@ -9,7 +9,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from clerksync import instances, leases, runs, signals
+from clerksync import instances, leases, refresh, runs, signals
 from clerksync.exceptions import (
     ClerkUnavailable,
     DeletesRefused,
@@ -475,6 +475,22 @@ def test_books__of_runs_without_work(syncer: Syncer) -> None:
         syncer.incremental()
     kept = SyncRun.objects.filter(kind=INCREMENTAL).order_by("pk")
     assert [bool(run.counts.get("updated")) for run in kept] == [False, True] * 3
+
+
+def test_books__of_users_in_doubt(syncer: Syncer) -> None:
+    """The same is true of runs that find nobody in doubt; one that fails is kept."""
+    synced(syncer, 3)
+    with syncer.client() as client:
+        for _ in range(3):
+            refresh.sync_pending(client)
+        ClerkUser.objects.update(doubt_reason="not readable in full", retry_ms=1)
+        syncer.clerk.fail("html", times=None)
+        refresh.sync_pending(client)
+        syncer.clerk.clear_faults()
+        refresh.sync_pending(client)
+        refresh.sync_pending(client)
+    kept = SyncRun.objects.filter(kind=SyncRun.Kind.PENDING).order_by("pk")
+    assert list(kept.values_list("state", flat=True)) == ["completed", "failed", "completed"]
 
 
 def test_books__after_a_month(syncer: Syncer) -> None:
