@@ -1,4 +1,4 @@
-"""Whom this process knows to be fresh: one look into a dictionary, on every page."""
+"""What this process knows of users, so that not every page asks: who is fresh, who has no Django user."""
 
 from __future__ import annotations
 
@@ -45,6 +45,25 @@ def remember(clerk_id: str, *, fresh_for: timedelta, hints: Hints) -> None:
         while len(_known) >= MAX_KNOWN:
             del _known[next(iter(_known))]
         _known[clerk_id] = _Known(until, hints.values, _scope())
+
+
+#: Seconds for which the search for somebody's Django user is not repeated.
+UNDECIDED_FOR = 60.0
+_undecided: dict[str, tuple[float, int, str]] = {}
+
+
+def is_undecided(clerk_id: str, *, revision: int) -> bool:
+    """Whether no Django user was found for this revision of the row a moment ago."""
+    until, seen, key = _undecided.get(clerk_id, (0.0, 0, ""))
+    return until > time.monotonic() and seen == revision and key == settings.CLERK_SECRET_KEY
+
+
+def note_undecided(clerk_id: str, *, revision: int) -> None:
+    """Note that no Django user was found."""
+    with _lock:
+        while len(_undecided) >= MAX_KNOWN:
+            del _undecided[next(iter(_undecided))]
+        _undecided[clerk_id] = time.monotonic() + UNDECIDED_FOR, revision, settings.CLERK_SECRET_KEY
 
 
 def _scope() -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from clerksync import linking
+from clerksync import known, linking
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
 from clerksync.models import ClerkUser
@@ -88,12 +88,22 @@ class Visit:
     def linked_user(self) -> Any:
         """The Django user; an AnonymousUser if there is none, or one who is not active."""
         row = self.user()
-        try:
-            user = None if row is None else linking.user_for(row)
-        except (DatabaseError, InterfaceError) as error:
-            logger.warning("The Django user cannot be read: %s", error)
-            user = None
+        user = None if row is None else _linked(row)
         return AnonymousUser() if user is None or not user.is_active else user
+
+
+def _linked(row: ClerkUser) -> Any:
+    """The Django user of a row; who has none is searched for once in a while, not for every page."""
+    if row.user_id is None and known.is_undecided(row.pk, revision=row.revision):
+        return None
+    try:
+        user = linking.user_for(row)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("The Django user cannot be read: %s", error)
+        return None
+    if user is None:
+        known.note_undecided(row.pk, revision=row.revision)
+    return user
 
 
 def _load(clerk_id: str) -> ClerkUser | None:

@@ -327,3 +327,17 @@ def test_degrades__database_down(client: Client, clerk: FakeClerk, user: dict[st
     with connection.execute_wrapper(refuse):
         assert client.get("/plain/", headers=clerk.bearer(user)).json()["id"] == user["id"]
         assert client.get("/django-user/", headers=clerk.bearer(user)).json()["in"] is False
+
+
+@override_settings(CLERKSYNC_LINK_USERS=True, CLERKSYNC_LINK_BY=["verified_email"])
+def test_linked__undecided(
+    client: Client, clerk: FakeClerk, user: dict[str, Any], django_assert_num_queries: Any
+) -> None:
+    """Where two Django users fit there is none, and they are not searched for on every page."""
+    for name in ("one", "two"):
+        get_user_model().objects.create_user(name, user["email_addresses"][0]["email_address"])
+    clerk.sign_in(client, user)
+    for _ in range(2):
+        assert client.get("/django-user/").json()["in"] is False
+    with django_assert_num_queries(1):
+        client.get("/django-user/")

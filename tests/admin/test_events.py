@@ -66,8 +66,10 @@ def test_list__what_matters(admin_client: Client) -> None:
     post(delivery)
     post(delivery)
     text = page(admin_client, LIST)
-    for shown in ("user.updated", USER, "applied", "1 min 30 s", '<td class="field-attempts">2</td>'):
+    for shown in ("user.updated", USER, "applied", '<td class="field-attempts">2</td>'):
         assert shown in text
+    # The first delivery of a process loads what verifies it, which takes its time.
+    assert re.search(r"1 min 3\d s", text)
 
 
 def test_list__statements_and_payloads(admin_client: Client) -> None:
