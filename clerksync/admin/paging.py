@@ -9,6 +9,8 @@ from django.core.paginator import Paginator
 from django.db import connections
 from django.db.models import QuerySet, Value
 
+from clerksync.searching import MAX_FOUND
+
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscripted at run time
     """Counts and pages no further than ``LIMIT`` rows: nobody reads on from there.
@@ -16,7 +18,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]  # cannot be subscr
     Counting a million rows, or skipping them to show the last page, takes the database seconds.
     """
 
-    LIMIT = 10_000
+    LIMIT = MAX_FOUND
     object_list: QuerySet[Any]
 
     @cached_property

@@ -16,9 +16,9 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Right
 
 from clerksync.admin.paging import BoundedPaginator
-from clerksync.admin.search import any_of, begins
 from clerksync.models import SHORT_NAMES, ClerkUser
 from clerksync.placeholders import NEVER_A_NAME, RARELY_A_NAME, RESERVED_DOMAINS, PlaceholderRules
+from clerksync.searching import any_of, begins
 
 Users = QuerySet[ClerkUser]
 

@@ -18,7 +18,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 
-from clerksync.admin import filters, search
+from clerksync import searching
+from clerksync.admin import filters
 from clerksync.admin.columns import columns_for, is_masked, may_read_again
 from clerksync.admin.reading import MAX_USERS, read_again
 from clerksync.admin.readonly import ReadOnlyAdmin
@@ -37,7 +38,7 @@ class UserList(ChangeList):
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
-        self.search_help_text = search.help_text(exact=is_masked(request))
+        self.search_help_text = searching.help_text(exact=is_masked(request))
 
     def get_queryset(self, request: HttpRequest, *args: Any, **kwargs: Any) -> QuerySet[ClerkUser]:
         """Only the columns of the list."""
@@ -71,7 +72,7 @@ class ClerkUserAdmin(ReadOnlyAdmin):
     #: Both from one index. Other columns cannot be sorted by: the database would sort the whole table.
     ordering = ["-created_ms", "-pk"]
     sortable_by = ()
-    search_fields = search.FIELDS
+    search_fields = searching.FIELDS
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
         """The columns, masked if need be."""
@@ -122,7 +123,7 @@ class ClerkUserAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, queryset: QuerySet[ClerkUser], search_term: str
     ) -> tuple[QuerySet[ClerkUser], bool]:
         """Search by index."""
-        return search.search(queryset, search_term, exact=is_masked(request)), False
+        return searching.search(queryset, search_term, exact=is_masked(request)), False
 
     def has_read_again_permission(self, request: HttpRequest) -> bool:
         """Whether the action is offered."""

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from clerksync.admin import search
+from clerksync import searching
 from clerksync.models import ClerkUser
 from tests.admin.staff import LIST, add_user, listed
 
@@ -93,7 +93,7 @@ def test_search__nul(admin_client: Client) -> None:
 )
 def test_search__exact(term: str, found: int) -> None:
     """Those who see values masked find whole values only, and names not at all."""
-    assert len(search.search(ClerkUser.objects.all(), term, exact=True)) == found
+    assert len(searching.search(ClerkUser.objects.all(), term, exact=True)) == found
 
 
 def test_search__more_than_enough(admin_client: Client) -> None:
@@ -114,7 +114,7 @@ def plans() -> Iterator[str]:
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")  # the table is small
-        yield from (part.explain() for part in search._parts(everyone, "user_ada"))
+        yield from (part.explain() for part in searching._parts(everyone, "user_ada"))
 
 
 def test_search__by_index() -> None:

@@ -12,7 +12,6 @@ from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from clerksync.admin.paging import BoundedPaginator
 from clerksync.models import SHORT_NAMES, ClerkUser
 
 FIELDS = ("clerk_id", "email", "username", "external_id", "first_name", "last_name")
@@ -21,8 +20,9 @@ MAX_WORDS = 5
 _ID_BEGINS = "user_"
 #: Comes after every character that a text can go on with.
 _LAST = "\U0010ffff"
-#: One more than is paged through, so that it shows that there are more.
-_ENOUGH = BoundedPaginator.LIMIT + 1
+#: Nobody reads on from there; whoever finds one more knows that there are more.
+MAX_FOUND = 10_000
+_ENOUGH = MAX_FOUND + 1
 
 HELP = _(
     "The beginning of the Clerk id, e-mail address, username, external id, first or last name. "
@@ -55,11 +55,12 @@ def search(users: Users, term: str, *, exact: bool) -> Users:
             any_of(Q(**{f"{name}__in": {term.strip(), term.strip().lower()}}) for name in _EXACT_FIELDS)
         )
     # By the ids, for else the databases walk over all users in the order of the list.
-    return users.filter(pk__in=_find(ClerkUser.objects.using(users.db), words))
+    return users.filter(pk__in=find(ClerkUser.objects.using(users.db), term))
 
 
-def _find(everyone: Users, words: list[str]) -> list[str]:
-    """The ids of those who fit, and no more than tell that there are more than are paged through."""
+def find(everyone: Users, term: str) -> list[str]:
+    """The ids of those who fit, and no more than tell that there are more than ``MAX_FOUND``."""
+    words = term.split()
     parts = _parts(everyone, " ".join(words))
     if len(words) > 1:
         parts = chain(parts, [_with_all(everyone, words[:MAX_WORDS])])
