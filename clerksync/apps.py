@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from importlib import import_module
+
+from django.apps import AppConfig, apps
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import checks, endpoint_checks, middleware_checks, signals, token_checks
+from clerksync import api_checks, checks, endpoint_checks, middleware_checks, signals, token_checks
 
 
 class ClerkSyncConfig(AppConfig):
@@ -36,4 +38,7 @@ class ClerkSyncConfig(AppConfig):
         register(token_checks.check_issuer, "clerksync")
         register(token_checks.check_any_party, "clerksync", deploy=True)
         register(middleware_checks.check_middleware_order, "clerksync")
+        register(api_checks.check_api_permission, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
+        if apps.is_installed("drf_spectacular"):
+            import_module("clerksync.api.schema")

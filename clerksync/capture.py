@@ -44,7 +44,9 @@ def is_settled(claims: Claims) -> bool:
     return known.is_known_with(claims.user_id, _hints(claims))
 
 
-def capture(claims: Claims, *, defer: Defer | None = None, thorough: bool = False) -> ClerkUser | None:
+def capture(
+    claims: Claims, *, defer: Defer | None = None, thorough: bool = False, claimed: bool = False
+) -> ClerkUser | None:
     """Make sure that the user of a session is known and fresh; to be called outside of transactions.
 
     Trouble with Clerk or with the database is logged, and what is known is what there is.
@@ -53,11 +55,12 @@ def capture(claims: Claims, *, defer: Defer | None = None, thorough: bool = Fals
         claims: Of a token that was verified.
         defer: Has users who are known but not fresh read later; None to read at once.
         thorough: Read users with placeholder data, too.
+        claimed: The caller has had the read put off just now, so it is the caller's to make.
 
     Returns:
         The row as it is now, without its payload; None if there is none, or no database.
     """
-    return _Capture(claims, defer=defer, thorough=thorough).run()
+    return _Capture(claims, defer=defer, thorough=thorough, claimed=claimed).run()
 
 
 _flights: dict[str, threading.Event] = {}
@@ -67,8 +70,9 @@ _flights_lock = threading.Lock()
 class _Capture:
     """One call of ``capture``."""
 
-    def __init__(self, claims: Claims, *, defer: Defer | None, thorough: bool) -> None:
+    def __init__(self, claims: Claims, *, defer: Defer | None, thorough: bool, claimed: bool) -> None:
         self.clerk_id = claims.user_id
+        self.claimed = claimed
         self.hints = _hints(claims)
         self.defer = defer
         self.rules = PlaceholderRules.from_settings() if thorough else None
@@ -79,7 +83,9 @@ class _Capture:
     def run(self) -> ClerkUser | None:
         """Look, and read if that is needed."""
         try:
-            match self._look():
+            reason = self._look()
+            # The one who claims a read makes the row look fresh.
+            match reason or (Reason.STALE if self.claimed else None):
                 case None:
                     pass
                 case Reason.NEW:
@@ -156,6 +162,8 @@ class _Capture:
 
     def _claim(self, reason: Reason) -> bool:
         """Whether we are to read the user: one of all processes, and nobody again for some time."""
+        if self.claimed:
+            return True
         now = datetime.now(UTC)
         wait = between_reads(reason, self.refresh_after)
         due = (

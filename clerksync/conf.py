@@ -244,6 +244,8 @@ class Settings:
     LINK_BY = Setting[tuple[str, ...]]((), problem=_strings)
     #: Fields of AUTH_USER_MODEL, and what they are taken from.
     USER_FIELDS = Setting[dict[str, Any]]({}, problem=_user_fields)
+    #: Who may read all users through the API: the dotted path of a permission of Django REST framework.
+    API_PERMISSION = Setting[str]("rest_framework.permissions.IsAdminUser", problem=_text)
     #: Let the admin load users' pictures, which are on another host (img.clerk.com).
     ADMIN_PHOTOS = Setting[bool](False, problem=_boolean)
     #: Mask personal data in the admin for those who may view users but not change them.

@@ -96,16 +96,34 @@ def age_of(user: ClerkUser | None, *, now: datetime, now_ms: int, scanned_at: da
     """
     if user is None:
         return timedelta.max
+    return _age_of(user, now=now, now_ms=now_ms, scanned_at=scanned_at, checked_at=user.checked_at)
+
+
+def known_age(user: ClerkUser, *, now: datetime, now_ms: int, scanned_at: datetime | None) -> timedelta:
+    """How long ago the row was known to be what Clerk holds: of a read that has failed, not counted.
+
+    Of a user who is known by the id only, since when.
+    """
+    if user.state == INCOMPLETE:
+        return max(timedelta(0), now - aware(user.first_seen))
+    # A read that does not succeed leaves a doubt.
+    checked_at = None if user.needs_refresh else user.checked_at
+    return _age_of(user, now=now, now_ms=now_ms, scanned_at=scanned_at, checked_at=checked_at)
+
+
+def _age_of(
+    user: ClerkUser, *, now: datetime, now_ms: int, scanned_at: datetime | None, checked_at: datetime | None
+) -> timedelta:
     now_there = EPOCH + timedelta(milliseconds=now_ms)
     ages = [now_there - (EPOCH + timedelta(milliseconds=user.observed_ms))]
     if scanned_at is not None:
-        ages.append(now_there - _aware(scanned_at))
-    if user.checked_at is not None:
-        ages.append(now - _aware(user.checked_at))
+        ages.append(now_there - aware(scanned_at))
+    if checked_at is not None:
+        ages.append(now - aware(checked_at))
     return max(timedelta(0), min(ages))
 
 
-def _aware(moment: datetime) -> datetime:
+def aware(moment: datetime) -> datetime:
     """A time of the database, which has no zone where the project has ``USE_TZ = False``."""
     return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -111,12 +112,17 @@ class ClerkUser(models.Model):
 
     objects = ClerkUserQuerySet.as_manager()
 
+    # What Django and Django REST framework ask of request.user; where users are linked that is the Django user.
     is_anonymous = False
     is_authenticated = True
+    #: Clerk gives no rights in Django.
+    is_staff = False
+    is_superuser = False
 
     class Meta:
         verbose_name = _("Clerk user")
         verbose_name_plural = _("Clerk users")
+        permissions = [("view_private_metadata", _("Can read private metadata through the API"))]
         indexes = [
             # The operator classes let PostgreSQL look up beginnings as well; SQLite does so without.
             models.Index(fields=["email"], opclasses=[_TEXT], name="clerksync_user_email"),
@@ -138,6 +144,22 @@ class ClerkUser(models.Model):
 
     def __str__(self) -> str:
         return self.clerk_id
+
+    def get_username(self) -> str:
+        """Return the Clerk id, the one name that stays."""
+        return self.clerk_id
+
+    def has_perm(self, perm: str, obj: object = None) -> bool:
+        """Tell that there is no right in Django."""
+        return False
+
+    def has_perms(self, perm_list: Iterable[str], obj: object = None) -> bool:
+        """Tell whether none are asked for."""
+        return not list(perm_list)
+
+    def has_module_perms(self, app_label: str) -> bool:
+        """Tell that there is no right in Django."""
+        return False
 
     @property
     def payload(self) -> dict[str, Any] | None:

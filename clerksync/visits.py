@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -15,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from clerksync import known, linking
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
+from clerksync.freshness import aware
 from clerksync.models import ClerkUser
 from clerksync.records import DELETED, INCOMPLETE
 from clerksync.sessions import Session
@@ -33,8 +35,12 @@ class Visit:
     def __init__(self, request: HttpRequest, session: Session) -> None:
         self.request = request
         self.session = session
+        #: Whether ``capture`` was called for this request.
+        self.is_captured = False
         self._row: ClerkUser | None = None
         self._is_read = False
+        self._began_at = datetime.now(UTC)
+        self._is_put_off = False
         given: Any = request
         given.clerk_visit = self
         given.clerk = session.claims
@@ -53,11 +59,36 @@ class Visit:
     def capture(self, *, defer: Defer | None = None, thorough: bool = False) -> None:
         """Read the user from Clerk if that is needed."""
         if self.session.claims is not None:
-            self._row = capture(self.session.claims, defer=defer, thorough=thorough)
-            self._is_read = True
+            self._row = capture(
+                self.session.claims,
+                defer=defer and self._noting(defer),
+                thorough=thorough,
+                claimed=self._is_put_off,
+            )
+            self._is_read = self.is_captured = True
             if self._row is None or self._row.state == DELETED:
                 # Here, and not in a lazy object: ``request.clerk_user is None`` is to be true.
                 self.request.clerk_user = None  # type: ignore[attr-defined]
+
+    def captured_row(self) -> ClerkUser | None:
+        """The row after Clerk was asked at once, if anything speaks for it; asks once in a request.
+
+        It has the time of the last completed scan as ``scanned_at``.
+        """
+        checked_at = self._row.checked_at if self.is_captured and self._row is not None else None
+        was_tried = checked_at is not None and aware(checked_at) >= self._began_at
+        if self._is_put_off or not was_tried:
+            self.capture(thorough=True)
+        return self._row
+
+    def _noting(self, defer: Defer) -> Defer:
+        """Let us know that the read was put off."""
+
+        def put_off(clerk_id: str, at_ms: int) -> None:
+            self._is_put_off = True
+            defer(clerk_id, at_ms)
+
+        return put_off
 
     def row(self) -> ClerkUser | None:
         """The row of the user, whatever its state; None if there is none, or no database."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ INSTALLED_APPS = [
     "clerksync",
     "project",
 ]
+
+#: What the API needs; without it the project runs as well.
+_API_APPS = ["rest_framework", "drf_spectacular"]
+HAS_API = all(find_spec(name) is not None for name in _API_APPS)
+if HAS_API:
+    INSTALLED_APPS += _API_APPS
+REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema"}
+SPECTACULAR_SETTINGS = {"TITLE": "Users of Clerk", "VERSION": "1", "SERVE_INCLUDE_SCHEMA": False}
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

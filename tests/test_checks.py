@@ -12,7 +12,7 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import checks, endpoint_checks, link_checks, middleware_checks, token_checks
+from clerksync import api_checks, checks, endpoint_checks, link_checks, middleware_checks, token_checks
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -51,6 +51,7 @@ def test_registered__settings_of_tests_are_clean() -> None:
         token_checks.check_issuer,
         token_checks.check_any_party,
         middleware_checks.check_middleware_order,
+        api_checks.check_api_permission,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -97,6 +98,7 @@ WRONG_TYPES = {
         {"email": ("email", "never")},
         'must be a dict of field names to a column, (column, "always" or "blank") or a callable',
     ),
+    "CLERKSYNC_API_PERMISSION": (None, "must be a string"),
     "CLERKSYNC_ADMIN_PHOTOS": ("false", "must be True or False"),
     "CLERKSYNC_ADMIN_MASK": (None, "must be True or False"),
 }

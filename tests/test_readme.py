@@ -303,7 +303,7 @@ def python_of(heading: str) -> list[str]:
 @pytest.mark.django_db
 def test_middleware__as_shown(clerk: FakeClerk, rf: RequestFactory) -> None:
     """The settings of section 6 are sound, and its views let in who is signed in."""
-    middleware, views = python_of("6. Page loads")
+    middleware, views, *_of_the_api = python_of("6. Page loads")
     module: dict[str, Any] = {"MIDDLEWARE": ["django.contrib.auth.middleware.AuthenticationMiddleware"]}
     exec(middleware, module)  # noqa: S102  # our own README
     exec(views, module)  # noqa: S102

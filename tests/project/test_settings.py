@@ -227,6 +227,7 @@ def test_clerk__passed_on_with_types() -> None:
             "email=email, first_name=first_name:blank",
             {"email": "email", "first_name": ["first_name", "blank"]},
         ),
+        "CLERKSYNC_API_PERMISSION": ("shop.access.MAY_READ",) * 2,
         "CLERKSYNC_ADMIN_PHOTOS": ("true", True),
         "CLERKSYNC_ADMIN_MASK": ("1", True),
     }
