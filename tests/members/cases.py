@@ -41,7 +41,8 @@ def add_theirs(name: str, email: str | None, **fields: Any) -> Any:
 @linking_on("external_id", "placeholder_email", "verified_email")
 def test_checks__sound() -> None:
     """The rules are possible with this model."""
-    assert [message for message in run_checks() if (message.id or "").startswith("clerksync.E")] == []
+    found = run_checks(tags=["clerksync"])
+    assert [message for message in found if (message.id or "").startswith("clerksync.E")] == []
 
 
 @linking_on("external_id")
