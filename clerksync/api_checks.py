@@ -30,6 +30,6 @@ def check_api_permission(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
             f"CLERKSYNC_API_PERMISSION: the dotted path {path!r} {problem}.",
             hint="Name a permission class of Django REST framework, or one that is declared in a module, "
             'such as MAY_READ = IsAdminUser | HasOrgRole("org:support").',
-            id="clerksync.E030",
+            id="clerksync.E040",
         )
     ]

@@ -119,19 +119,23 @@ class Visit:
     def linked_user(self) -> Any:
         """The Django user; an AnonymousUser if there is none, or one who is not active."""
         row = self.user()
-        user = None if row is None else _linked(row)
+        try:
+            user = None if row is None else django_user_of(row)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("The Django user cannot be read: %s", error)
+            user = None
         return AnonymousUser() if user is None or not user.is_active else user
 
 
-def _linked(row: ClerkUser) -> Any:
-    """The Django user of a row; who has none is searched for once in a while, not for every page."""
+def django_user_of(row: ClerkUser) -> Any:
+    """The Django user of a row, or None; who has none is searched for once in a while, not for every page.
+
+    Raises:
+        django.db.Error: The database failed.
+    """
     if row.user_id is None and known.is_undecided(row.pk, revision=row.revision):
         return None
-    try:
-        user = linking.user_for(row)
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("The Django user cannot be read: %s", error)
-        return None
+    user = linking.user_for(row)
     if user is None:
         known.note_undecided(row.pk, revision=row.revision)
     return user

@@ -29,7 +29,7 @@ def test_permission__wrong(path: str, problem: str) -> None:
             Error(
                 f"CLERKSYNC_API_PERMISSION: the dotted path {path!r} {problem}.",
                 hint=HINT,
-                id="clerksync.E030",
+                id="clerksync.E040",
             )
         ]
 

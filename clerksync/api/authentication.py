@@ -9,14 +9,13 @@ from django.db import DatabaseError, InterfaceError
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 
-from clerksync import linking
 from clerksync.api.errors import INACTIVE, NotSignedIn, Unavailable, code_of
 from clerksync.claims import Claims
 from clerksync.conf import settings
 from clerksync.deferral import deferral
 from clerksync.exceptions import TokenError
 from clerksync.sessions import bearer_token, read_session
-from clerksync.visits import Visit
+from clerksync.visits import Visit, django_user_of
 
 
 class ClerkAuthentication(BaseAuthentication):
@@ -93,7 +92,7 @@ def _user(visit: Visit) -> Any:
     if not settings.LINK_USERS:
         return row
     try:
-        user = linking.user_for(row)
+        user = django_user_of(row)
     except (DatabaseError, InterfaceError) as error:
         raise Unavailable from error
     if user is None:
