@@ -161,6 +161,15 @@ def _rules(value: object) -> Problem:
     return "must be a list or tuple of callables or dotted paths of callables"
 
 
+def _tables(value: object) -> Problem:
+    if isinstance(value, (list, tuple)) and all(
+        isinstance(entry, dict) and all(isinstance(part, str) for pair in entry.items() for part in pair)
+        for entry in value
+    ):
+        return None
+    return "must be a list or tuple of dicts of strings"
+
+
 def _user_fields(value: object) -> Problem:
     if isinstance(value, dict) and all(
         isinstance(name, str) and _is_user_field(source) for name, source in value.items()
@@ -238,6 +247,8 @@ class Settings:
     ALLOW_TEST_USERS = Setting[bool](False, problem=_boolean)
     #: Further placeholder rules.
     PLACEHOLDER_RULES = Setting[tuple[Any, ...]]((), problem=_rules)
+    #: Tables that are audited beside the mirror: which fields hold what.
+    AUDIT_MODELS = Setting[tuple[dict[str, str], ...]]((), problem=_tables)
     #: Link users to AUTH_USER_MODEL.
     LINK_USERS = Setting[bool](False, problem=_boolean)
     #: Who is linked to whom; the rules are those of ``linkrules.py``.

@@ -46,6 +46,7 @@ class Drain:
         parser: Under which settings users are read.
         max_deletes: How many users may be buried; None for the breaker's limit.
         judge_missing: Whether those who do not come are read one by one, and buried.
+        compare_all: Compare every column, not only the digest.
         dry_run: Write nothing.
         before_write: Called first in each write's transaction: renews the lease.
         provenance: The id of the run.
@@ -60,6 +61,7 @@ class Drain:
         *,
         max_deletes: int | None = None,
         judge_missing: bool = True,
+        compare_all: bool = False,
         dry_run: bool = False,
         before_write: Callable[[], None] | None = None,
         provenance: str = "",
@@ -69,6 +71,7 @@ class Drain:
         self.parser = parser
         self.max_deletes = max_deletes
         self.judge_missing = judge_missing
+        self.compare_all = compare_all
         self.dry_run = dry_run
         self.before_write = before_write
         self.provenance = provenance
@@ -208,7 +211,11 @@ class Drain:
             if self.before_write is not None:
                 self.before_write()
             return mirror.apply(
-                observations, max_deletes=self.max_deletes, dry_run=self.dry_run, with_fields=self.dry_run
+                observations,
+                max_deletes=self.max_deletes,
+                compare_all=self.compare_all,
+                with_fields=self.dry_run,
+                dry_run=self.dry_run,
             )
 
 

@@ -26,10 +26,13 @@ def sync_users(
     *,
     allow_deletes: int | None = None,
     adopt_instance: bool = False,
+    compare_all: bool = False,
     dry_run: bool = False,
     on_page: OnPage | None = None,
 ) -> Report:
     """Read these users from Clerk and bring their rows up to date.
+
+    With ``compare_all`` every column is compared, also those that other code has written to.
 
     Raises:
         InstanceMismatch: The key is of another instance.
@@ -40,6 +43,7 @@ def sync_users(
         SyncRun.Kind.USERS,
         allow_deletes=allow_deletes,
         adopt_instance=adopt_instance,
+        compare_all=compare_all,
         dry_run=dry_run,
     )
     return refresh.run(lambda drain: list(dict.fromkeys(ids)), on_page)
@@ -79,6 +83,7 @@ class _Refresh:
         *,
         allow_deletes: int | None,
         adopt_instance: bool,
+        compare_all: bool = False,
         dry_run: bool,
     ) -> None:
         self.client = client
@@ -91,6 +96,7 @@ class _Refresh:
             client,
             Parser.from_settings(),
             max_deletes=allow_deletes,
+            compare_all=compare_all,
             dry_run=dry_run,
             provenance=kind.value,
         )

@@ -97,6 +97,18 @@ class Environment:
             found[field] = (source, when) if has_when else source
         return found
 
+    def tables(self, name: str) -> list[dict[str, str]]:
+        """Tables with semicolons between them, each a model and pairs KEY=FIELD with spaces between them."""
+        found = []
+        for text in filter(str.strip, self.text(name).split(";")):
+            model, *pairs = text.split()
+            parts = [pair.split("=") for pair in pairs]
+            if "=" in model or not all(len(part) == 2 and all(part) for part in parts):
+                allowed = "like app.Profile clerk_id_field=clerk_id email_field=email, with ; between models"
+                raise _refusal(name, allowed)
+            found.append({"model": model} | dict(parts))
+        return found
+
     def number_or_none(self, name: str) -> float | None:
         """A number from zero on, or the word none."""
         value = self.text(name).lower()

@@ -69,6 +69,7 @@ _READERS = {
     "CLERKSYNC_REAL_DOMAINS": env.words,
     "CLERKSYNC_ALLOW_TEST_USERS": env.boolean,
     "CLERKSYNC_PLACEHOLDER_RULES": env.words,
+    "CLERKSYNC_AUDIT_MODELS": env.tables,
     "CLERKSYNC_LINK_USERS": env.boolean,
     "CLERKSYNC_LINK_BY": env.words,
     "CLERKSYNC_USER_FIELDS": env.rules,

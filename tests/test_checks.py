@@ -12,7 +12,15 @@ from django.core.checks.registry import registry
 from django.db import connections
 from django.test import override_settings
 
-from clerksync import api_checks, checks, endpoint_checks, link_checks, middleware_checks, token_checks
+from clerksync import (
+    api_checks,
+    audit_checks,
+    checks,
+    endpoint_checks,
+    link_checks,
+    middleware_checks,
+    token_checks,
+)
 from clerksync.conf import Settings
 from tests.routers import use_database
 
@@ -46,6 +54,7 @@ def test_registered__settings_of_tests_are_clean() -> None:
         link_checks.check_link_rules,
         link_checks.check_user_fields,
         link_checks.check_user_model,
+        audit_checks.check_audit_models,
         token_checks.check_jwt_key,
         token_checks.check_authorized_parties,
         token_checks.check_issuer,
@@ -92,6 +101,7 @@ WRONG_TYPES = {
         [None],
         "must be a list or tuple of callables or dotted paths of callables",
     ),
+    "CLERKSYNC_AUDIT_MODELS": ([{"model": None}], "must be a list or tuple of dicts of strings"),
     "CLERKSYNC_LINK_USERS": (1, "must be True or False"),
     "CLERKSYNC_LINK_BY": ("external_id", "must be a list or tuple of strings"),
     "CLERKSYNC_USER_FIELDS": (

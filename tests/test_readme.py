@@ -26,14 +26,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.test import RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
-from clerksync import exceptions, status, verdicts
+from clerksync import exceptions, foreign, status, verdicts
 from clerksync.breaker import default_limit
+from clerksync.comparing import broken_rules
 from clerksync.conf import Settings, settings
 from clerksync.events import off
 from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.linkreports import ProblemKind
 from clerksync.linkrules import parse_rule
 from clerksync.models import WebhookEvent
+from clerksync.placeholders import PlaceholderRules
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
 from clerksync.testing import FakeClerk, every_shape
 from project.defaults import BASE_DIR
@@ -358,3 +360,17 @@ def test_limit__of_deletes() -> None:
     promised = re.findall(r"([\d,]+)(?: in a\s+table)? of ([\d,]+)", section("2. What it does and does not"))
     pairs = [tuple(int(number.replace(",", "")) for number in pair) for pair in promised]
     assert pairs == [(default_limit(active), active) for active in (10, 100, 1000, 10_000)]
+
+
+def test_audit__settings_as_shown() -> None:
+    """The settings of section 9 pass the checks, and its rule finds what it says."""
+    shown: dict[str, Any] = {}
+    for block in blocks("python"):
+        if block.startswith(("CLERKSYNC_AUDIT_MODELS", "CLERKSYNC_PLACEHOLDER_RULES")):
+            exec(block, shown)  # noqa: S102  # our own README
+    named = {name: shown[name] for name in ("CLERKSYNC_AUDIT_MODELS", "CLERKSYNC_PLACEHOLDER_RULES")}
+    with override_settings(**named):
+        assert run_checks(tags=["clerksync"]) == []
+        assert list(foreign.from_settings()[0].fields.values()) == ["email", "first_name", "last_name"]
+        found = broken_rules("user_a", {"first_name": "TBD"}, PlaceholderRules.from_settings())
+    assert found == {"first_name": "to_be_done"}

@@ -117,6 +117,16 @@ def test_defaults__of_production() -> None:
             "email=email:never",
             "FIELD=SOURCE or FIELD=SOURCE:blank, with commas between them",
         ),
+        (
+            "CLERKSYNC_AUDIT_MODELS",
+            "clerk_id_field=username email_field=email",
+            "like app.Profile clerk_id_field=clerk_id email_field=email, with ; between models",
+        ),
+        (
+            "CLERKSYNC_AUDIT_MODELS",
+            "auth.User username",
+            "like app.Profile clerk_id_field=clerk_id email_field=email, with ; between models",
+        ),
         ("ENV_FILE", "no-such-file", "the path of a file that exists"),
     ],
 )
@@ -221,6 +231,13 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_REAL_DOMAINS": ("example.com, harbour.test", ["example.com", "harbour.test"]),
         "CLERKSYNC_ALLOW_TEST_USERS": ("TRUE", True),
         "CLERKSYNC_PLACEHOLDER_RULES": ("rules.one", ["rules.one"]),
+        "CLERKSYNC_AUDIT_MODELS": (
+            "auth.User clerk_id_field=username email_field=email; shop.Buyer clerk_id_field=uid name_field=name;",
+            [
+                {"model": "auth.User", "clerk_id_field": "username", "email_field": "email"},
+                {"model": "shop.Buyer", "clerk_id_field": "uid", "name_field": "name"},
+            ],
+        ),
         "CLERKSYNC_LINK_USERS": ("yes", True),
         "CLERKSYNC_LINK_BY": ("external_id, verified_email", ["external_id", "verified_email"]),
         "CLERKSYNC_USER_FIELDS": (

@@ -1,66 +1,133 @@
-"""Tell what is wrong with the table of users, without changing it."""
+"""Tell what is wrong with the table of users, and with other tables of users; mend it if asked to."""
 
 from __future__ import annotations
 
-import csv
-import json
-import shutil
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, fields, replace
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from clerksync.audit import Audit
+from clerksync import foreign
 from clerksync.client import ClerkClient
-from clerksync.findings import MENDABLE, Finding, FindingKind, Summary
-from clerksync.management.output import csv_cell, errors_as_exit_status, positive, printable
-from clerksync.masking import PERSONAL, mask
+from clerksync.foreign import KEYS, ForeignTable
+from clerksync.inspection import Inspection
+from clerksync.management import reports
+from clerksync.management.audit_reports import WRITERS, masked
+from clerksync.management.output import errors_as_exit_status, positive, printable
+from clerksync.pages import SweptPage
+from clerksync.undo import UndoFile, restore
 
-COLUMNS = [column.name for column in fields(Finding)]
-#: Shown in the table only where one of the findings has it.
-OPTIONAL = ("model", "pk")
 #: Users between two lines of progress.
 PROGRESS_EVERY = 10_000
+
+#: What does not go together, and why.
+_CONFLICTS = (
+    ("offline", "fix", "to mend users they have to be read from Clerk"),
+    ("undo", "fix", "do one after the other"),
+    ("undo", "model", "the file says which tables it is about"),
+    ("undo", "offline", "no user is audited"),
+)
 
 
 class Command(BaseCommand):
     """``manage.py audit_clerk_users``."""
 
     help = (
-        "Look for placeholder data in the table of users and compare it with Clerk; nothing is written. "
-        "Exit status: 0 clean, 1 something was found, 2 the audit could not be done, 4 wrong instance, "
-        "130 Ctrl-C."
+        "Look for placeholder data in the table of users and compare it with Clerk; nothing is written "
+        "without --fix. Exit status: 0 clean, 1 something was found (or is left), 2 the audit could not be "
+        "done, 4 refused, 130 Ctrl-C."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         add = parser.add_argument
         add("--offline", action="store_true", help="judge the table alone, without asking Clerk")
-        add("--format", choices=["table", "json", "csv"], default="table", help="of the findings")
+        add("--fix", action="store_true", help="mend what was found")
+        add(
+            "--dry-run",
+            action="store_true",
+            help="with --fix or --undo: write nothing, and tell what would change",
+        )
+        add(
+            "--undo-file",
+            type=Path,
+            metavar="PATH",
+            help="with --fix: keep the values replaced in other tables here",
+        )
+        add(
+            "--undo",
+            type=Path,
+            metavar="FILE",
+            help="put back the values that --fix has replaced in other tables",
+        )
+        add("--model", metavar="APP.MODEL", help="audit this table instead, which the site had before")
+        for key, holds in KEYS.items():
+            name, what = key.replace("_", "-"), holds.replace("_", " ")
+            add(f"--{name}", metavar="FIELD", help=f"with --model: the field that holds the {what}")
+        add("--format", choices=[*WRITERS], default="table", help="of the findings")
         add("--limit", type=positive, default=50, metavar="N", help="show at most N findings in the table")
         add("--show-values", action="store_true", help="do not mask personal data")
 
-    def handle(
-        self, *args: Any, offline: bool, format: str, limit: int, show_values: bool, **options: Any
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Audit, tell, and end with a status that says whether anything is wrong."""
+        _check_options(options)
+        with _every_error_as_2():
+            if options["undo"] is not None:
+                self._restore(**options)
+            else:
+                self._audit(**options)
+
+    def _audit(
+        self,
+        *,
+        offline: bool,
+        model: str | None,
+        fix: bool,
+        dry_run: bool,
+        undo_file: Path | None,
+        **options: Any,
     ) -> None:
-        """Audit, tell, and end with a status that says whether anything was found."""
         self.next_progress = PROGRESS_EVERY
-        write = {"table": self._write_table, "json": self._write_json, "csv": self._write_csv}[format]
-        with _every_error_as_2(), nullcontext() if offline else ClerkClient() as client:
-            audit = Audit(client, on_page=self._show_progress)
-            found = (finding if show_values else _masked(finding) for finding in audit.findings())
-            write(found, audit.summary, limit=limit)
-        for clerk_id, why in audit.summary.skipped_users.items():
-            self.stderr.write(f"not read: {printable(clerk_id)} ({printable(why)})")
-        if audit.summary.findings or audit.summary.skipped:
+        tables = foreign.from_settings() if model is None else [_table_of(model, options)]
+        file = UndoFile(undo_file) if fix and not dry_run else None
+        no_clerk = offline or model is not None
+        with nullcontext() if no_clerk else ClerkClient() as client, file or nullcontext():
+            inspection = Inspection(
+                client,
+                tables,
+                mirror=model is None,
+                undo=file,
+                preview=fix and dry_run,
+                on_page=self._show_progress,
+                on_changes=lambda page, seen: self._show_changes(page, dry_run=dry_run, **options),
+            )
+            self._tell(inspection, **options)
+
+    def _tell(
+        self, inspection: Inspection, *, format: str, limit: int, show_values: bool, **options: Any
+    ) -> None:
+        summary = inspection.summary
+        found = (finding if show_values else masked(finding) for finding in inspection.findings())
+        WRITERS[format](self.stdout, found, summary, limit=limit)
+        for named, what in ((summary.skipped_users, "read"), (summary.not_filled_values, "filled")):
+            for name, why in named.items():
+                self.stderr.write(f"not {what}: {printable(name)} ({printable(why)})")
+        if inspection.error is not None:
+            raise inspection.error
+        if not summary.is_clean:
+            sys.exit(1)
+
+    def _restore(self, *, undo: Path, dry_run: bool, **options: Any) -> None:
+        done = restore(undo, dry_run=dry_run)
+        would = "would be " if dry_run else ""
+        self.stdout.write(f"{done.restored} values {would}put back, {done.not_restored} {would}left.")
+        for name, why in done.skipped.items():
+            self.stderr.write(f"left: {printable(name)} ({printable(why)})")
+        if done.not_restored:
             sys.exit(1)
 
     def _show_progress(self, seen: int) -> None:
@@ -68,30 +135,29 @@ class Command(BaseCommand):
             self.stderr.write(f"{seen} users")
             self.next_progress = seen + PROGRESS_EVERY
 
-    def _write_table(self, found: Iterator[Finding], summary: Summary, *, limit: int) -> None:
-        rows = list(islice(found, limit))
-        more = sum(1 for _ in found)
-        if rows:
-            self.stdout.write(_table(rows))
-        if more:
-            self.stdout.write(f"{more} more are not shown; see all with --limit {len(rows) + more}.")
-        self.stdout.write(_in_words(summary))
+    def _show_changes(self, page: SweptPage, *, dry_run: bool, show_values: bool, **options: Any) -> None:
+        """On standard error, since standard output may be JSON."""
+        if dry_run:
+            reports.write_changes(page, self.stderr, values=show_values)
 
-    def _write_json(self, found: Iterator[Finding], summary: Summary, *, limit: int) -> None:
-        """One object, whole even if the audit breaks off: then ``complete`` is false."""
-        separator = '{"findings": [\n'
-        try:
-            for finding in found:
-                self.stdout.write(separator + json.dumps(asdict(finding)), ending="")
-                separator = ",\n"
-        finally:
-            opening = separator if separator.startswith("{") else "\n"
-            self.stdout.write(f'{opening}], "summary": {json.dumps(asdict(summary))}}}')
 
-    def _write_csv(self, found: Iterator[Finding], summary: Summary, *, limit: int) -> None:
-        writer = csv.writer(self.stdout)
-        writer.writerow(COLUMNS)
-        writer.writerows([csv_cell(getattr(finding, name)) for name in COLUMNS] for finding in found)
+def _check_options(options: dict[str, Any]) -> None:
+    for one, other, why in _CONFLICTS:
+        if options[one] and options[other]:
+            raise CommandError(f"--{one} and --{other} do not go together: {why}", returncode=2)
+    if options["dry_run"] and not (options["fix"] or options["undo"]):
+        raise CommandError(
+            "--dry-run goes with --fix or --undo; an audit writes nothing anyway", returncode=2
+        )
+    if options["undo_file"] and not options["fix"]:
+        raise CommandError("--undo-file goes with --fix", returncode=2)
+    if not options["model"] and any(options[key] for key in KEYS):
+        raise CommandError("the options that name fields go with --model", returncode=2)
+
+
+def _table_of(model: str, options: dict[str, Any]) -> ForeignTable:
+    named = {key: options[key] for key in KEYS if options[key]}
+    return foreign.parse({"model": model, **named})
 
 
 @contextmanager
@@ -102,61 +168,8 @@ def _every_error_as_2() -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         raise CommandError("stopped", returncode=130) from error
+    except OSError as error:
+        raise CommandError(f"{error.filename or 'a file'}: {error.strerror}", returncode=2) from error
     except CommandError as error:
         error.returncode = 2 if error.returncode == 1 else error.returncode
         raise
-
-
-def _masked(finding: Finding) -> Finding:
-    is_personal = finding.model is not None or finding.field in PERSONAL
-    return replace(finding, value=mask(finding.value)) if finding.value and is_personal else finding
-
-
-def _table(findings: list[Finding]) -> str:
-    columns = [
-        name for name in COLUMNS if name not in OPTIONAL or any(getattr(one, name) for one in findings)
-    ]
-    table = Table()
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for finding in findings:
-        cells = (getattr(finding, name) for name in columns)
-        table.add_row(*(Text("-" if cell is None else printable(cell)) for cell in cells))
-    # Into a file or a pipe nothing is cut off, whatever COLUMNS says.
-    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 200
-    console = Console(width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
-
-
-def _in_words(summary: Summary) -> str:
-    """The result in one line, with what to do about it."""
-    skipped = f" {summary.skipped} users could not be read." if summary.skipped else ""
-    if not summary.findings:
-        return f"{'No findings' if skipped else 'Clean'}: {_population(summary)}, no placeholders.{skipped}"
-    by_number = sorted(summary.counts.items(), key=lambda item: -item[1])
-    kinds = ", ".join(f"{number} {kind}" for kind, number in by_number if number)
-    noun = "finding" if summary.findings == 1 else "findings"
-    return f"{summary.findings} {noun}: {kinds}. {_advice(summary)}{skipped}"
-
-
-def _population(summary: Summary) -> str:
-    if summary.users_in_clerk is None:
-        return f"{summary.users_in_table} users in the table (not compared with Clerk)"
-    if summary.users_in_clerk == summary.users_in_table:
-        return f"{summary.users_in_table} users in Clerk and in the table"
-    return f"{summary.users_in_clerk} users in Clerk, {summary.users_in_table} in the table"
-
-
-def _advice(summary: Summary) -> str:
-    counts = summary.counts
-    if any(counts[kind] for kind in (FindingKind.DIFFERS, FindingKind.LOCAL_AHEAD)):
-        return "Run: manage.py sync_clerk_users --force"
-    if any(counts[kind] for kind in MENDABLE):
-        return "Run: manage.py sync_clerk_users"
-    if counts[FindingKind.REMOTE]:
-        return "Correct them in Clerk; a sync cannot."
-    if summary.users_in_clerk is None:
-        return "Run the audit without --offline to compare them with Clerk."
-    return "What Clerk holds of these users could not be read."
