@@ -55,6 +55,7 @@ class ClerkClient:
         timeout: (connect, read) in seconds, by default ``CLERKSYNC_API_TIMEOUT``.
         deadline: Seconds for one call with all its retries.
         throttle: Instead of the one that all clients of this process share.
+        halt: Once set, nothing is sent any more, and every call ends with SyncInterrupted.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class ClerkClient:
         timeout: tuple[float, float] | None = None,
         deadline: float | None = None,
         throttle: Throttle | None = None,
+        halt: threading.Event | None = None,
     ) -> None:
         key = checked_key(settings.CLERK_SECRET_KEY if secret_key is None else secret_key)
         self.api_url = base_url(settings.CLERK_API_URL if api_url is None else api_url)
@@ -80,6 +82,7 @@ class ClerkClient:
             or throttle_for(secret_key=key, api_url=self.api_url, purpose=purpose, rate=rate),
             timeout=settings.API_TIMEOUT if timeout is None else timeout,
             deadline=_DEADLINES[purpose] if deadline is None else deadline,
+            halt=halt,
         )
 
     @property

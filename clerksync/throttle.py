@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 from django.core.cache import cache
 
 from clerksync.conf import settings
-from clerksync.exceptions import ClerkUnavailable
+from clerksync.exceptions import ClerkUnavailable, SyncInterrupted
 
 T = TypeVar("T")
 Purpose = Literal["sync", "web"]
@@ -137,11 +137,22 @@ def allowed_rate(*, secret_key: str, purpose: Purpose) -> float:
 
 
 class Patience:
-    """The waits of one call: they end at its deadline, or when ``stop`` is set."""
+    """The waits of one call: they end at its deadline, or when ``stop`` or ``halt`` is set.
 
-    def __init__(self, *, seconds: float, clock: Clock = SYSTEM_CLOCK, stop: Event | None = None) -> None:
+    ``stop`` says that nobody waits for this answer any more, ``halt`` that the whole work ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        clock: Clock = SYSTEM_CLOCK,
+        stop: Event | None = None,
+        halt: Event | None = None,
+    ) -> None:
         self._clock = clock
         self._stop = stop or Event()
+        self._halt = halt or Event()
         self._deadline = clock.monotonic() + seconds
 
     @property
@@ -150,9 +161,11 @@ class Patience:
         return self._deadline - self._clock.monotonic()
 
     def check(self) -> None:
-        """Raise CancelledError if nobody waits for the answer any more."""
+        """Raise CancelledError if nobody waits for the answer any more, SyncInterrupted at the end of the work."""
         if self._stop.is_set():
             raise CancelledError
+        if self._halt.is_set():
+            raise SyncInterrupted("stopped before a request to Clerk; the next run goes on")
 
     def sleep(self, seconds: float, *, why: str) -> None:
         """Sleep so long; raise ClerkUnavailable at once if the deadline comes before."""

@@ -43,6 +43,7 @@ class Transport:
         throttle: Says when a request may go.
         timeout: (connect, read) in seconds.
         deadline: Seconds for one call with all its tries.
+        halt: Once set, nothing is sent any more, and waits end with SyncInterrupted.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Transport:
         throttle: Throttle,
         timeout: tuple[float, float],
         deadline: float,
+        halt: threading.Event | None = None,
     ) -> None:
         self.requests = 0
         self.throttled = 0
@@ -60,6 +62,7 @@ class Transport:
         self._throttle = throttle
         self._timeout = timeout
         self._deadline = deadline
+        self._halt = halt
         self._clock = throttle.clock
         self._lock = threading.Lock()
         self._latest: tuple[int, float] | None = None
@@ -83,7 +86,7 @@ class Transport:
         # A loop, not tenacity: the wait after a 429 is exact and shared, the others are jittered,
         # and a deadline and ``stop`` cut all of them short; each would be a callback there.
         request = f"GET /v1{path}"
-        patience = Patience(seconds=self._deadline, clock=self._clock, stop=stop)
+        patience = Patience(seconds=self._deadline, clock=self._clock, stop=stop, halt=self._halt)
         why = f"{request}: the rate limit leaves no room before the deadline"
         attempt = 0
         while True:
