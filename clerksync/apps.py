@@ -8,7 +8,15 @@ from django.apps import AppConfig, apps
 from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
-from clerksync import api_checks, checks, endpoint_checks, middleware_checks, signals, token_checks
+from clerksync import (
+    api_checks,
+    checks,
+    endpoint_checks,
+    middleware_checks,
+    schedule_checks,
+    signals,
+    token_checks,
+)
 
 
 class ClerkSyncConfig(AppConfig):
@@ -40,6 +48,7 @@ class ClerkSyncConfig(AppConfig):
         register(token_checks.check_any_party, "clerksync", deploy=True)
         register(middleware_checks.check_middleware_order, "clerksync")
         register(api_checks.check_api_permission, "clerksync")
+        register(schedule_checks.check_schedule, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
         if apps.is_installed("drf_spectacular"):
             import_module("clerksync.api.schema")

@@ -188,6 +188,15 @@ def _is_user_field(source: object) -> bool:
             return callable(source)
 
 
+def _schedule(value: object) -> Problem:
+    if isinstance(value, dict) and all(
+        isinstance(part, str) and (expression is None or isinstance(expression, str))
+        for part, expression in value.items()
+    ):
+        return None
+    return "must be a dict of parts to cron expressions, or to None for off"
+
+
 class Settings:
     """The settings of clerksync; use the one instance, ``conf.settings``."""
 
@@ -217,6 +226,17 @@ class Settings:
     OVERLAP = Setting[float](120, problem=_seconds)
     #: Seconds after which the mirror is behind if no sync has confirmed it.
     MAX_STALENESS = Setting[int](3600, problem=_positive)
+    #: When the parts run, as cron expressions in the project's time zone; None: not at all.
+    SCHEDULE = Setting[dict[str, str | None]](
+        {
+            "incremental": "*/5 * * * *",
+            "full": "0 0 * * *",
+            "pending": "* * * * *",
+            "events": "*/10 * * * *",
+            "prune": "30 1 * * *",
+        },
+        problem=_schedule,
+    )
     #: A webhook's body may not be larger.
     WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
     #: Days that events are kept; longer than Svix's 27.6 hours of retries.

@@ -106,7 +106,8 @@ def finish(svix_id: str, *, failures: list[str]) -> None:
     """Record that the handlers of an event were called, and which failed."""
     event = WebhookEvent.objects.filter(svix_id=svix_id)
     if failures:
-        event.update(state=State.FAILED, reason="; ".join(failures), handled=True)
+        # The time of the last try, from which that of the next one is told.
+        event.update(state=State.FAILED, reason="; ".join(failures), handled=True, finished_at=timezone.now())
         return
     event.update(handled=True, finished_at=timezone.now())
     event.filter(state=State.FAILED).update(state=State.APPLIED, reason="")

@@ -297,6 +297,49 @@ class SyncRun(models.Model):
         return f"{self.kind} {self.pk}: {self.state}"
 
 
+class ScheduledJob(models.Model):
+    """When a part of the periodic work runs next, and how its last run ended; ``jobs.py`` writes it.
+
+    A row each, shared by all copies of the scheduler; all times are of the database's clock.
+    """
+
+    class Outcome(models.TextChoices):
+        """How the last run ended."""
+
+        COMPLETED = "completed", _("completed")
+        FAILED = "failed", _("failed")
+        REFUSED = "refused", _("deletes refused")
+        #: Another sync was at work, started by hand.
+        HELD = "held", _("another was at work")
+        INTERRUPTED = "interrupted", _("interrupted")
+        #: Whoever ran it was not heard of again.
+        DIED = "died", _("the process ended")
+
+    part = models.CharField(_("part"), max_length=20, primary_key=True)
+    #: The cron expression and the time zone that ``next_at`` was made from.
+    schedule = models.TextField(_("schedule"), default="")
+    next_at = models.DateTimeField(_("next run"))
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices, default="", blank=True)
+    message = models.TextField(_("message"), default="", blank=True)
+    #: In a row, and since when.
+    failures = models.IntegerField(_("failures"), default=0)
+    failing_since = models.DateTimeField(_("failing since"), null=True, blank=True)
+    holder = models.CharField(_("process"), max_length=200, default="", blank=True)
+    fence = models.BigIntegerField(default=0)
+    expires_at = models.DateTimeField(_("claimed until"), null=True, blank=True)
+    #: When a scheduler last looked; null if none stays on.
+    seen_at = models.DateTimeField(_("scheduler last seen"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("scheduled job")
+        verbose_name_plural = _("scheduled jobs")
+
+    def __str__(self) -> str:
+        return self.part
+
+
 class WebhookEvent(models.Model):
     """One signed event, recorded together with its effect."""
 

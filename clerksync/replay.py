@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import QuerySet
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, QuerySet
 
 from clerksync import events
 from clerksync.conf import settings
@@ -40,6 +40,17 @@ def select_events(
     if types:
         chosen = chosen.filter(type__in=types)
     return chosen.filter(received_at__gte=since) if since else chosen
+
+
+def select_due(now: datetime) -> QuerySet[WebhookEvent]:
+    """The events that are failed or parked and whose cause may be over by now.
+
+    Each try comes after at least twice the time of the one before: an event that nothing can help
+    costs ten tries in a week, and not a thousand.
+    """
+    since_last = ExpressionWrapper(F("finished_at") - F("received_at"), output_field=DurationField())
+    due = ExpressionWrapper(F("finished_at") + since_last, output_field=DateTimeField())
+    return select_events().filter(payload_text__isnull=False).alias(due=due).filter(due__lte=now)
 
 
 def replay(chosen: QuerySet[WebhookEvent]) -> Iterator[tuple[WebhookEvent, str, str]]:

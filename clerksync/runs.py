@@ -99,6 +99,12 @@ def _is_idle(state: str, counts: Mapping[str, int]) -> bool:
     return state == SyncRun.State.COMPLETED and not done
 
 
+def prune() -> int:
+    """Forget runs of some users that are older than a month; returns how many."""
+    old = SyncRun.objects.filter(started_at__lt=timezone.now() - KEPT)
+    return old.filter(kind__in=(SyncRun.Kind.USERS, SyncRun.Kind.PENDING)).delete()[0]
+
+
 def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
     """Keep what a sync of some users did."""
     now = timezone.now()

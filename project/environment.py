@@ -125,6 +125,15 @@ class Environment:
             raise _refusal(name, "pairs like one=two with commas between them")
         return {first.strip(): second.strip() for first, second in pairs}
 
+    def schedule(self, name: str) -> dict[str, str | None]:
+        """Pairs like ``full=0 3 * * *`` with semicolons between them; the word none is None."""
+        pairs = [word.partition("=") for word in self.text(name).split(";") if word.strip()]
+        if not all(part.strip() and cron.strip() for part, _, cron in pairs):
+            raise _refusal(name, "PART=CRON or PART=none, with semicolons between them")
+        return {
+            part.strip(): None if cron.strip().lower() == "none" else cron.strip() for part, _, cron in pairs
+        }
+
     def word_or_words(self, name: str) -> str | list[str]:
         """One word as a string, several as a list."""
         words = self.words(name)

@@ -1,4 +1,4 @@
-"""Syncs in processes of their own, which can be stopped and killed: ``python -m tests.forked_syncs``.
+"""Syncs and schedulers in processes of their own, which can be stopped and killed: ``python -m tests.forked_syncs``.
 
 Reads one JSON object a line. ``{"start": {...}}`` forks a process and is answered with its id at once,
 ``{"wait": id}`` with its exit status (negative for a signal). This process opens no connection and has no
@@ -38,7 +38,7 @@ def main() -> None:
 
 def _load() -> None:
     """Import what the children need, once."""
-    from clerksync.management.commands import sync_clerk_users  # noqa: F401, PLC0415  # after setup
+    from clerksync.management.commands import run_clerk_scheduler, sync_clerk_users  # noqa: F401, PLC0415  # after setup
 
 
 def _fork(order: dict[str, Any]) -> int:
@@ -62,19 +62,23 @@ def _fork(order: dict[str, Any]) -> int:
 
 def _run(order: dict[str, Any]) -> None:
     from django.core.management import execute_from_command_line  # noqa: PLC0415  # after setup
-    from django.db import connection  # noqa: PLC0415
+    from django.db import connection, connections  # noqa: PLC0415
     from django.test import override_settings  # noqa: PLC0415
 
-    from clerksync import leases  # noqa: PLC0415
+    from clerksync import client, jobs, leases, schedule, scheduler  # noqa: PLC0415
     from clerksync.management import reports  # noqa: PLC0415
 
-    leases.DURATION = timedelta(seconds=order["lease"])
+    leases.DURATION = jobs.LEASE = timedelta(seconds=order["lease"])
+    scheduler.POLL, scheduler.BEAT, schedule.FIRST_RETRY = 0.1, 0.2, timedelta(seconds=0.5)
+    if order["deadline"] is not None:
+        client._DEADLINES["sync"] = order["deadline"]
+    connections.settings["default"].update(order["database"])
     reports.INTERVAL = 0.0
     with override_settings(**order["settings"]), connection.execute_wrapper(_Killer(order["kill_at"])):
         if order["apply"] is not None:
             _apply(*order["apply"])
         else:
-            execute_from_command_line(["manage.py", "sync_clerk_users", *order["arguments"]])
+            execute_from_command_line(["manage.py", order["command"], *order["arguments"]])
 
 
 class _Killer:
@@ -123,14 +127,20 @@ class Forks:
         lease: float = 60,
         kill_at: int | None = None,
         apply: tuple[int, int] | None = None,
+        command: str = "sync_clerk_users",
+        deadline: float | None = None,
+        database: dict[str, Any] | None = None,
     ) -> int:
-        """Start a sync and return its process id."""
+        """Start a sync, or another command, and return its process id."""
         order = {
             "arguments": arguments,
             "settings": settings,
             "lease": lease,
             "kill_at": kill_at,
             "apply": apply,
+            "command": command,
+            "deadline": deadline,
+            "database": database or {},
             "output": str(self.output),
         }
         return self._ask({"start": order})

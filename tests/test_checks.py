@@ -19,6 +19,7 @@ from clerksync import (
     endpoint_checks,
     link_checks,
     middleware_checks,
+    schedule_checks,
     token_checks,
 )
 from clerksync.conf import Settings
@@ -51,6 +52,7 @@ def test_registered__settings_of_tests_are_clean() -> None:
         checks.check_database,
         endpoint_checks.check_webhook_secrets,
         endpoint_checks.check_webhook_url,
+        schedule_checks.check_schedule,
         link_checks.check_link_rules,
         link_checks.check_user_fields,
         link_checks.check_user_model,
@@ -83,6 +85,7 @@ WRONG_TYPES = {
     ),
     "CLERKSYNC_OVERLAP": (-1, "must be a number of seconds, 0 or more"),
     "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
+    "CLERKSYNC_SCHEDULE": ({"full": 5}, "must be a dict of parts to cron expressions, or to None for off"),
     "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
     "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
     "CLERKSYNC_AUTHORIZED_PARTIES": ("https://a.test", "must be a list or tuple of strings"),

@@ -51,6 +51,7 @@ COMMANDS = (
     "replay_clerk_events",
     "prune_clerk_events",
     "clerk_status",
+    "run_clerk_scheduler",
     "link_clerk_users",
 )
 #: Commands of the demo, which runs in a terminal of its own.

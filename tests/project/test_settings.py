@@ -210,6 +210,10 @@ def test_clerk__passed_on_with_types() -> None:
         "CLERKSYNC_MAX_DELETES": ("0", 0),
         "CLERKSYNC_OVERLAP": ("90", 90.0),
         "CLERKSYNC_MAX_STALENESS": ("600", 600),
+        "CLERKSYNC_SCHEDULE": (
+            "full=0,30 3 * * *; prune = None;",
+            {"full": "0,30 3 * * *", "prune": None},
+        ),
         "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
         "CLERKSYNC_EVENT_RETENTION_DAYS": ("60", 60),
         "CLERKSYNC_AUTHORIZED_PARTIES": (

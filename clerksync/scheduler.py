@@ -1,0 +1,243 @@
+"""The scheduler: a loop that runs each part when its time has come, and survives what it depends on.
+
+The main thread looks after the table: it takes parts that are due, keeps the claims of those that
+run, and records how they ended. Each part runs in a thread of its own, so that a long full sync does
+not keep the incremental ones waiting. What fails is tried again; nothing but ``stop`` ends the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connections
+from django.utils import timezone
+
+from clerksync import jobs, parts, schedule
+from clerksync.exceptions import ClerkSyncError, DeletesRefused, LeaseHeld, SyncInterrupted
+from clerksync.jobs import Claim, Ended, Outcome
+from clerksync.models import ScheduledJob
+from clerksync.schedule import Part
+
+logger = logging.getLogger(__name__)
+
+#: The table is looked at so often, in seconds: another scheduler may have died.
+POLL = 5.0
+#: Others are told so often that this scheduler is alive.
+BEAT = 20.0
+#: The longest wait for a database that is away.
+MAX_WAIT = 30.0
+
+
+class Scheduler:
+    """One scheduler; any number of them may run at the same time.
+
+    Args:
+        stop: Once set, it ends after the pages that are being read; call ``wake`` as well.
+        tell: Takes a line about when the parts will run.
+    """
+
+    def __init__(self, *, stop: Event | None = None, tell: Callable[[str], object] = logger.info) -> None:
+        self.stop = stop or Event()
+        self._tell = tell
+        # Not an event: a signal handler that sets one may wait for the very thread that it interrupts.
+        self._alarm_clock: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._running: dict[Claim, Future[Ended]] = {}
+        self._beaten_at: float | None = None
+        self._outage = _Outage()
+
+    def wake(self) -> None:
+        """End the wait for the next thing to do; may be called by a signal handler."""
+        self._alarm_clock.put(None)
+
+    def run(self) -> None:
+        """Run parts until somebody says stop, and then wait for those that are under way."""
+        with ThreadPoolExecutor(max_workers=len(Part), thread_name_prefix="clerksync") as pool:
+            while not self.stop.is_set():
+                self._wait(self._turn(lambda: self._look(pool)))
+            while self._running:
+                self._turn(self._look_after)
+                if self._outage.is_on and all(run.done() for run in self._running.values()):
+                    return  # the table cannot be told; the claims expire
+                if self._running:
+                    self._wait(POLL)
+
+    def run_once(self) -> list[Ended]:
+        """Run what is due now, and tell how it ended.
+
+        Raises:
+            django.db.Error: The database failed.
+        """
+        jobs.plan()
+        jobs.beat(stays=False)
+        ended: list[Ended] = []
+        with ThreadPoolExecutor(max_workers=len(Part), thread_name_prefix="clerksync") as pool:
+            self._take_over()
+            self._start(pool)
+            while self._running:
+                self._wait(POLL)
+                ended += self._look_after()
+        return ended
+
+    def _wait(self, seconds: float) -> None:
+        try:
+            self._alarm_clock.get(timeout=seconds)
+            while True:
+                self._alarm_clock.get_nowait()
+        except queue.Empty:
+            pass
+
+    def _turn(self, look: Callable[[], object]) -> float:
+        """Look once at everything; returns for how many seconds there is nothing to do."""
+        try:
+            close_old_connections()
+            look()
+            seconds = self._idle()
+        except DatabaseError as error:
+            return self._outage.goes_on(error)
+        self._outage.is_over()
+        return seconds
+
+    def _look(self, pool: ThreadPoolExecutor) -> None:
+        self._look_after()
+        if self._beaten_at is None:
+            jobs.plan()
+            self._tell_plan()
+        if self._beaten_at is None or time.monotonic() - self._beaten_at >= BEAT:
+            jobs.beat(stays=True)
+            self._beaten_at = time.monotonic()
+        self._take_over()
+        self._start(pool)
+
+    def _look_after(self) -> list[Ended]:
+        """Keep the claims of what runs, and record what has ended."""
+        ended = []
+        for claim, run in list(self._running.items()):
+            if not run.done():
+                if not jobs.renew(claim):
+                    logger.warning("%s was taken over by another scheduler while this one slept", claim.part)
+                continue
+            before = ScheduledJob.objects.filter(part=claim.part).first()
+            job = jobs.finish(claim, run.result())
+            del self._running[claim]
+            ended.append(run.result())
+            if job is not None:
+                _log(job, failures_before=before.failures if before else 0)
+        return ended
+
+    def _take_over(self) -> None:
+        """Free what a scheduler that is dead or asleep has claimed."""
+        now = jobs.clock()
+        for job in jobs.read():
+            is_expired = now is not None and job.expires_at is not None and jobs.aware(job.expires_at) < now
+            if is_expired and jobs.bury(job):
+                logger.warning(
+                    "%s: %s was not heard of again, so somebody else goes on", job.part, job.holder
+                )
+
+    def _start(self, pool: ThreadPoolExecutor) -> None:
+        """Run what is due."""
+        rows, now = jobs.read(), jobs.clock()
+        if len(rows) < len(schedule.expressions()):
+            jobs.plan()  # somebody has emptied the table
+        for job in rows:
+            if now is None or jobs.aware(job.next_at) > now or job.expires_at or self._is_running(job.part):
+                continue
+            if claim := jobs.claim(Part(job.part)):
+                run = self._running[claim] = pool.submit(attempt, claim.part, self.stop)
+                run.add_done_callback(lambda _: self.wake())
+
+    def _idle(self) -> float:
+        now = jobs.clock()
+        waiting = [job for job in jobs.read() if not job.expires_at and not self._is_running(job.part)]
+        first = jobs.next_at(waiting)
+        if now is None or first is None:
+            return POLL
+        return min(POLL, max(0.1, (first - now).total_seconds()))
+
+    def _is_running(self, part: str) -> bool:
+        return any(claim.part == part for claim in self._running)
+
+    def _tell_plan(self) -> None:
+        zone = timezone.get_default_timezone()
+        on = schedule.expressions()
+        for job in jobs.read():
+            at = jobs.aware(job.next_at).astimezone(zone)
+            self._tell(f"{job.part:<12} {on[Part(job.part)]:<14} next at {at:%Y-%m-%d %H:%M:%S %Z}")
+        for part in Part:
+            if part not in on:
+                self._tell(f"{part:<12} off")
+
+
+class _Outage:
+    """A database that is away: told once when it begins, once when it is over, and waited for."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._seconds = 0.5
+
+    @property
+    def is_on(self) -> bool:
+        return self._since is not None
+
+    def goes_on(self, error: DatabaseError) -> float:
+        """Returns the seconds after which to try again."""
+        if self._since is None:
+            self._since = time.monotonic()
+            logger.warning("the database does not answer (%s); trying again until it does", first_line(error))
+        self._seconds = min(MAX_WAIT, self._seconds * 2)
+        return self._seconds
+
+    def is_over(self) -> None:
+        if self._since is not None:
+            logger.warning("the database answers again, after %d s", time.monotonic() - self._since)
+        self._since, self._seconds = None, 0.5
+
+
+def attempt(part: Part, stop: Event) -> Ended:
+    """Run a part in a thread of its own; whatever happens is told and not raised."""
+    try:
+        counts = parts.run(part, stop=stop)
+    except LeaseHeld as error:
+        return Ended(part, Outcome.HELD, str(error))
+    except SyncInterrupted as error:
+        return Ended(part, Outcome.INTERRUPTED, str(error))
+    except DeletesRefused as error:
+        return Ended(part, Outcome.REFUSED, str(error))
+    except (ClerkSyncError, ImproperlyConfigured) as error:
+        return Ended(part, Outcome.FAILED, str(error))
+    except DatabaseError as error:
+        return Ended(part, Outcome.FAILED, f"the database failed: {first_line(error)}")
+    except Exception as error:
+        # A mistake, ours or of a receiver of the project: it must end neither the other parts nor the loop.
+        logger.exception("%s failed", part)
+        return Ended(part, Outcome.FAILED, f"{type(error).__name__}; the log has more")
+    finally:
+        connections.close_all()
+    return Ended(part, Outcome.COMPLETED, ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def first_line(error: DatabaseError) -> str:
+    """What went wrong; the lines after the first quote the row, and so a person."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
+
+
+def _log(job: ScheduledJob, *, failures_before: int) -> None:
+    """One line for each change: when a part begins to fail, and when it works again."""
+    if job.failures and not failures_before:
+        zone = timezone.get_default_timezone()
+        again = jobs.aware(job.next_at).astimezone(zone)
+        logger.warning(
+            "%s %s: %s; next try at %s", job.part, job.outcome, job.message, f"{again:%H:%M:%S %Z}"
+        )
+    elif failures_before and not job.failures:
+        logger.warning("%s works again after %d failures", job.part, failures_before)
+    else:
+        level = logging.INFO if job.part == Part.FULL else logging.DEBUG
+        logger.log(level, "%s %s: %s", job.part, job.outcome, job.message)
