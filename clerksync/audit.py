@@ -91,17 +91,18 @@ class Audit:
                 yield from self._judge_by_id(self.client, ids[start : start + BATCH])
 
     def _in_table(self) -> Iterator[Finding]:
-        after = ""
-        while batch := list(_users().filter(pk__gt=after).order_by("pk").values_list("pk", *WATCHED)[:ROWS]):
+        rows = _users().order_by("pk").values_list("pk", *WATCHED)
+        batch = list(rows[:ROWS])
+        while batch:
             found = {
                 clerk_id: told
                 for clerk_id, *values in batch
                 if (told := list(compare_values(clerk_id, values, None, self.rules)))
             }
-            rows = mirror.read(found) if found else {}
-            judged = [Judged(one, rows.get(one.clerk_id), None) for told in found.values() for one in told]
+            known = mirror.read(found) if found else {}
+            judged = [Judged(one, known.get(one.clerk_id), None) for told in found.values() for one in told]
             yield from self.causes.explain(judged, now_ms=0)
-            after = batch[-1][0]
+            batch = list(rows.filter(pk__gt=batch[-1][0])[:ROWS])
 
     def _at_clerk(self, client: ClerkClient) -> Iterator[Finding]:
         self.summary.instance = instances.check(client, dry_run=True).id
@@ -179,7 +180,12 @@ class Audit:
         elif row is None:
             yield Finding(clerk_id, FindingKind.MISSING, "not_in_table")
         elif row.state == ACTIVE:
-            told = list(compare_values(clerk_id, row.watched, watched(shown.fields), self.rules))
+            is_older = bool(row.digest) and row.updated_ms < shown.updated_ms
+            told = [
+                finding
+                for finding in compare_values(clerk_id, row.watched, watched(shown.fields), self.rules)
+                if not (is_older and finding.reason == "empty")  # what is new in Clerk is not missing here
+            ]
             yield from told
             yield from self._compare_versions(
                 shown, row, stored.get(clerk_id), told={finding.field for finding in told}

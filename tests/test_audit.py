@@ -184,6 +184,15 @@ def test_behind__after_a_while(clerk_server: FakeClerk) -> None:
     assert found() == {(one, "behind", None, "older_than_clerk")}
 
 
+def test_behind__value_that_is_new(clerk_server: FakeClerk) -> None:
+    """What Clerk has learnt since is no second finding."""
+    one, _ = pair(clerk_server, first_name=None)
+    clerk_server.update_user(one, first_name="Marin")
+    assert found() == set()
+    clerk_server.advance(ms=2 * HOUR_MS)
+    assert found() == {(one, "behind", None, "older_than_clerk")}
+
+
 def test_behind__beside_a_placeholder(clerk_server: FakeClerk) -> None:
     """What is made up in an old row is told as well."""
     one, _ = pair(clerk_server)

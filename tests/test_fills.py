@@ -19,6 +19,7 @@ from clerksync.fills import TableAudit
 from clerksync.findings import Finding, FindingKind, Summary
 from clerksync.models import ClerkUser
 from clerksync.undo import UndoFile
+from tests import databases
 from tests.links import add_row
 
 pytestmark = pytest.mark.django_db
@@ -216,6 +217,19 @@ def test_fill__taken_value(tmp_path: Path) -> None:
         "c@harbour-works.io",
         "user_b@example.com",
     ]
+
+
+@pytest.mark.skipif(databases.kind() != "postgresql", reason="SQLite has no deferred unique constraints")
+def test_fill__taken_value_that_is_told_late(tmp_path: Path) -> None:
+    """A constraint that speaks at the commit is asked before, so that it is known whose value it was."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE auth_user ADD UNIQUE (email) DEFERRABLE INITIALLY DEFERRED")
+    for name in "ab":
+        add_row(f"user_{name}", email=f"{name}@harbour-works.io")
+        user(f"user_{name}", email=f"user_{name}@example.com")
+    user("", email="b@harbour-works.io")
+    summary = fix(tmp_path, NAMES)
+    assert (summary.filled, list(summary.not_filled_values.values())) == (1, ["another row has this value"])
 
 
 def test_fill__too_long(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import stat
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clerksync.undo import Restored, UndoFile, restore
 from tests.links import add_row
-from tests.test_fills import NAMES, UNIQUE, fix, user, values
+from tests.test_fills import NAMES, PARTS, UNIQUE, fix, user, values
 
 pytestmark = pytest.mark.django_db
 
@@ -130,6 +131,33 @@ def test_restore__line_that_a_crash_has_cut(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write('{"model": "auth.User", "changes": [["1", "em')
     assert restore(path) == Restored(restored=1)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_restore__whatever_was_there(tmp_path: Path, seed: int) -> None:
+    """A repair replaces placeholders by what the mirror holds and touches nothing else; undone, all is as before."""
+    chance = random.Random(seed)
+    for number in range(700):
+        real = {"email": f"n{number}@harbour-works.io", "first_name": "Ada", "last_name": "Byron"}
+        clerk_id = f"user_{number}"
+        if chance.random() < 0.9:
+            add_row(clerk_id, **{name: chance.choice([value, value, None]) for name, value in real.items()})
+        made_up = {"email": f"{clerk_id}@example.com", "first_name": "undefined", "last_name": "undefined"}
+        others = {"email": "other@tidegate-press.com", "first_name": "Solveig", "last_name": ""}
+        user(clerk_id, **{name: chance.choice([real, made_up, others])[name] for name in real})
+    before = values()
+    summary = fix(tmp_path, PARTS)
+    changed = [
+        (old[name], new[name])
+        for old, new in zip(before, values(), strict=True)
+        for name in old
+        if old[name] != new[name]
+    ]
+    assert len(changed) == summary.filled != 0
+    assert all("@example.com" in old or old == "undefined" for old, _ in changed)
+    assert all(new in ("Ada", "Byron") or "@harbour-works.io" in new for _, new in changed)
+    assert restore(tmp_path / "undo.jsonl") == Restored(restored=summary.filled)
+    assert values() == before
 
 
 @pytest.mark.parametrize(
