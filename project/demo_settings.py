@@ -18,5 +18,10 @@ ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ROOT_URLCONF = "project.demo_urls"
 DATABASES = {"default": sqlite(BASE_DIR / ".demo.sqlite3")}
 
+# So that a change shows on the next page, whether a webhook comes or not.
+CLERKSYNC_REFRESH_AFTER = 0
+CLERKSYNC_CLAIM_FIELDS = {"fullName": "full_name", "imageUrl": "image_url"}
+CLERKSYNC_SIGN_IN_URL = "/"
+
 TIME_ZONE = "UTC"
 LOGGING = logging_to_console("WARNING")

@@ -41,7 +41,7 @@ PATIENCE_MS = 30_000
 class Visit:
     """One window on the live server, and what went wrong in it."""
 
-    def __init__(self, page: Page, *, base: str, pictures: Path) -> None:
+    def __init__(self, page: Page, *, base: str, pictures: Path | None) -> None:
         self.page = page
         self.base = base
         self.pictures = pictures
@@ -56,7 +56,8 @@ class Visit:
 
     def look(self, name: str) -> None:
         """Take a picture."""
-        self.page.screenshot(path=self.pictures / f"{name}.png")
+        if self.pictures is not None:
+            self.page.screenshot(path=self.pictures / f"{name}.png")
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""

@@ -207,6 +207,27 @@ def test_serve__first_page_and_admin(tmp_path: Path) -> None:
         assert opener.open(f"{url}static/admin/css/base.css").status == 200
 
 
+def test_serve__sign_in_and_change(tmp_path: Path) -> None:
+    """Signed in by a token of the fake Clerk, a change of the name arrives by a real webhook."""
+    with demos.site(tmp_path / "demo.sqlite3") as (_, url, _):
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}),
+            urllib.request.HTTPCookieProcessor(cookies := http.cookiejar.CookieJar()),
+        )
+
+        def post(path: str, **form: str) -> str:
+            token = next(cookie.value or "" for cookie in cookies if cookie.name == "csrftoken")
+            data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
+            page: str = opener.open(url + path, data).read().decode()
+            return page
+
+        clerk_id = re.findall(r'name="clerk_id" value="(\w+)"', opener.open(url).read().decode())[0]
+        assert "<h1>You are" in post("session/sign-in/", clerk_id=clerk_id)
+        page = post("name/", first_name="Marin", last_name="Dahl", how="webhook")
+        assert page.count("<bdi>Marin Dahl</bdi>") == 3
+        assert "by a webhook" in page
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to all processes of a console")
 def test_serve__ctrl_c(tmp_path: Path) -> None:
     """Ctrl-C ends the site at once and without an error; the next site has another password."""

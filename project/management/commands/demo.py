@@ -18,6 +18,7 @@ from django.db import connection
 from django.test.utils import override_settings
 
 from clerksync.testing import FakeClerk, RealClock, serve
+from project.demo_clerk import playing
 from project.demo_site import serve_site
 from project.demo_story import tell
 from project.demo_table import Prepared, prepare
@@ -69,7 +70,8 @@ class Command(BaseCommand):
             call_command("migrate", verbosity=0)
             self._introduce(prepare(clerk), url)
             if serve:
-                serve_site(self.stdout.write)
+                with playing(clerk):
+                    serve_site(self.stdout.write)
             else:
                 self.stdout.write(_NEXT)
 
@@ -85,7 +87,11 @@ def _fake_clerk() -> Iterator[tuple[FakeClerk, str]]:
     os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
     key = f"sk_test_{secrets.token_hex(16)}"
     clerk = FakeClerk(environment="development", secret_key=key, clock=RealClock())
-    keys = {"CLERK_SECRET_KEY": key, "CLERK_WEBHOOK_SIGNING_SECRET": _new_signing_secret()}
+    keys = {
+        "CLERK_SECRET_KEY": key,
+        "CLERK_PUBLISHABLE_KEY": clerk.publishable_key,
+        "CLERK_WEBHOOK_SIGNING_SECRET": _new_signing_secret(),
+    }
     with serve(clerk) as served, override_settings(CLERK_API_URL=served.url, **keys):
         yield clerk, served.url
 
