@@ -129,6 +129,8 @@ def _population(summary: Summary) -> str:
 
 def _advice(summary: Summary) -> str:
     counts = summary.counts
+    if summary.users_in_table is None and not counts[FindingKind.STALE]:
+        return _advice_about_others(counts)
     if summary.rows_in_models and any(counts[kind] for kind in MENDABLE):
         return "Run the same with --fix; --dry-run shows what that would do."
     if any(counts[kind] for kind in (FindingKind.DIFFERS, FindingKind.LOCAL_AHEAD)):
@@ -140,3 +142,11 @@ def _advice(summary: Summary) -> str:
     if summary.users_in_clerk is None:
         return "Run the audit without --offline to compare them with Clerk."
     return "What Clerk holds of these users could not be read."
+
+
+def _advice_about_others(counts: dict[FindingKind, int]) -> str:
+    if counts[FindingKind.DIFFERS] or counts[FindingKind.EXTRA]:
+        return "What differs from the table of users, or is not in it, is yours to decide."
+    if counts[FindingKind.REMOTE]:
+        return "Correct them in Clerk; a sync cannot."
+    return "Clerk has nothing to put there."

@@ -113,6 +113,30 @@ def test_model__by_options(clerk_server: FakeClerk) -> None:
     assert ("auth.User" in out, "u***@example.com" in out, f"{one}@" in out) == (True, True, False)
 
 
+def test_model__what_no_repair_mends(clerk_server: FakeClerk) -> None:
+    """Where the site has something else of its own, nothing is advised."""
+    one, _ = site_user(clerk_server)
+    User.objects.update(email="other@tidegate-press.com")
+    User.objects.create(username="user_nobody", email="nobody@tidegate-press.com")
+    status, out, _ = audit(*TABLE)
+    assert (status, last_line(out)) == (
+        1,
+        "2 findings: 1 differs, 1 extra. What differs from the table of users, or is not in it, is yours to decide.",
+    )
+    status, out, _ = audit(*TABLE, "--fix")
+    assert (status, last_line(out)) == (1, "Left: 2 findings: 1 differs, 1 extra.")
+    assert User.objects.get(username=one).email == "other@tidegate-press.com"
+
+
+def test_model__what_clerk_cannot_tell(clerk_server: FakeClerk) -> None:
+    """Placeholders of which Clerk has no better value are called that."""
+    one, _ = site_user(clerk_server)
+    put(one, email=None)
+    assert last_line(audit(*TABLE)[1]) == "1 finding: 1 placeholder. Clerk has nothing to put there."
+    put(one, email="nobody@example.com")
+    assert last_line(audit(*TABLE)[1]) == "1 finding: 1 remote. Correct them in Clerk; a sync cannot."
+
+
 def test_model__fixed_and_taken_back(clerk_server: FakeClerk) -> None:
     """The command tells how to take the values back, which it does."""
     one, real = site_user(clerk_server)
