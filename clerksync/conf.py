@@ -237,6 +237,8 @@ class Settings:
         },
         problem=_schedule,
     )
+    #: Mail ADMINS when something goes wrong, and when it is over.
+    ALERT_EMAILS = Setting[bool](True, problem=_boolean)
     #: A webhook's body may not be larger.
     WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
     #: Days that events are kept; longer than Svix's 27.6 hours of retries.

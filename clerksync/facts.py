@@ -13,7 +13,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from clerksync import webhooks
-from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
+from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 
 #: Deliveries are judged over this time.
 PERIOD = timedelta(hours=24)
@@ -39,7 +39,8 @@ class Facts:
 
     ``runs`` is the last one of each kind, ``judged`` those of the last 24 hours, the newest first,
     ``doubts`` the reason and the time (ms, Clerk's clock) of users in doubt, ``events`` how many are
-    parked and failed; ``full_held`` and ``incremental_held`` whether a sync is at work.
+    parked and failed; ``full_held`` and ``incremental_held`` whether a sync is at work. ``jobs`` is empty where no
+    scheduler is used.
     """
 
     state: MirrorState
@@ -50,10 +51,11 @@ class Facts:
     doubts: tuple[tuple[str, int], ...]
     events: Mapping[str, int]
     last_event_at: datetime | None
+    jobs: tuple[ScheduledJob, ...]
 
 
 def read(now: datetime) -> Facts:
-    """Read them, in six queries.
+    """Read them, in seven queries.
 
     Raises:
         django.db.Error: The database cannot be read, or has other tables.
@@ -69,6 +71,7 @@ def read(now: datetime) -> Facts:
         doubts=tuple(_doubts()),
         events=_events(),
         last_event_at=_last_event_at(),
+        jobs=tuple(ScheduledJob.objects.order_by("part")),
     )
 
 

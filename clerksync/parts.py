@@ -19,15 +19,6 @@ from clerksync.schedule import Part
 from clerksync.sync import full_sync
 from clerksync.tally import Report
 
-#: The command that does the same by hand.
-COMMANDS = {
-    Part.INCREMENTAL: "manage.py sync_clerk_users --incremental",
-    Part.FULL: "manage.py sync_clerk_users",
-    Part.PENDING: "manage.py sync_clerk_users --pending",
-    Part.EVENTS: "manage.py replay_clerk_events",
-    Part.PRUNE: "manage.py prune_clerk_events",
-}
-
 
 def run(part: Part, *, stop: Event | None = None) -> dict[str, int]:
     """Run a part to its end.

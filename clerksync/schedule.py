@@ -34,6 +34,16 @@ class Part(StrEnum):
     PRUNE = "prune"
 
 
+#: The command that does the same by hand.
+COMMANDS = {
+    Part.INCREMENTAL: "manage.py sync_clerk_users --incremental",
+    Part.FULL: "manage.py sync_clerk_users",
+    Part.PENDING: "manage.py sync_clerk_users --pending",
+    Part.EVENTS: "manage.py replay_clerk_events",
+    Part.PRUNE: "manage.py prune_clerk_events",
+}
+
+
 def expressions() -> dict[Part, str]:
     """The parts that are on, with their cron expressions; what the setting leaves out has its default."""
     chosen = {**Settings.SCHEDULE.default, **settings.SCHEDULE}

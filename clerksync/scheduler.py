@@ -14,14 +14,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connections
+from django.db import close_old_connections
 from django.utils import timezone
 
-from clerksync import jobs, parts, schedule
-from clerksync.exceptions import ClerkSyncError, DeletesRefused, LeaseHeld, SyncInterrupted
-from clerksync.jobs import Claim, Ended, Outcome
+from clerksync import attempts, jobs, schedule
+from clerksync.jobs import Claim, Ended
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
 
@@ -50,6 +48,8 @@ class Scheduler:
         self._alarm_clock: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._running: dict[Claim, Future[Ended]] = {}
         self._beaten_at: float | None = None
+        self._has_ended = False
+        self._alarms: Future[None] | None = None
         self._outage = _Outage()
 
     def wake(self) -> None:
@@ -58,8 +58,9 @@ class Scheduler:
 
     def run(self) -> None:
         """Run parts until somebody says stop, and then wait for those that are under way."""
-        with ThreadPoolExecutor(max_workers=len(Part), thread_name_prefix="clerksync") as pool:
+        with ThreadPoolExecutor(max_workers=len(Part) + 1, thread_name_prefix="clerksync") as pool:
             while not self.stop.is_set():
+                self._look_for_alarms(pool)
                 self._wait(self._turn(lambda: self._look(pool)))
             while self._running:
                 self._turn(self._look_after)
@@ -83,6 +84,7 @@ class Scheduler:
             while self._running:
                 self._wait(POLL)
                 ended += self._look_after()
+            pool.submit(attempts.look_for_alarms).result()
         return ended
 
     def _wait(self, seconds: float) -> None:
@@ -127,9 +129,16 @@ class Scheduler:
             job = jobs.finish(claim, run.result())
             del self._running[claim]
             ended.append(run.result())
+            self._has_ended = True
             if job is not None:
                 _log(job, failures_before=before.failures if before else 0)
         return ended
+
+    def _look_for_alarms(self, pool: ThreadPoolExecutor) -> None:
+        """After each part; in a thread, since a mail server may be slow, and one at a time."""
+        if self._has_ended and (self._alarms is None or self._alarms.done()):
+            self._has_ended = False
+            self._alarms = pool.submit(attempts.look_for_alarms)
 
     def _take_over(self) -> None:
         """Free what a scheduler that is dead or asleep has claimed."""
@@ -150,7 +159,7 @@ class Scheduler:
             if now is None or jobs.aware(job.next_at) > now or job.expires_at or self._is_running(job.part):
                 continue
             if claim := jobs.claim(Part(job.part)):
-                run = self._running[claim] = pool.submit(attempt, claim.part, self.stop)
+                run = self._running[claim] = pool.submit(attempts.attempt, claim.part, self.stop)
                 run.add_done_callback(lambda _: self.wake())
 
     def _idle(self) -> float:
@@ -190,7 +199,9 @@ class _Outage:
         """Returns the seconds after which to try again."""
         if self._since is None:
             self._since = time.monotonic()
-            logger.warning("the database does not answer (%s); trying again until it does", first_line(error))
+            logger.warning(
+                "the database does not answer (%s); trying again until it does", attempts.first_line(error)
+            )
         self._seconds = min(MAX_WAIT, self._seconds * 2)
         return self._seconds
 
@@ -198,34 +209,6 @@ class _Outage:
         if self._since is not None:
             logger.warning("the database answers again, after %d s", time.monotonic() - self._since)
         self._since, self._seconds = None, 0.5
-
-
-def attempt(part: Part, stop: Event) -> Ended:
-    """Run a part in a thread of its own; whatever happens is told and not raised."""
-    try:
-        counts = parts.run(part, stop=stop)
-    except LeaseHeld as error:
-        return Ended(part, Outcome.HELD, str(error))
-    except SyncInterrupted as error:
-        return Ended(part, Outcome.INTERRUPTED, str(error))
-    except DeletesRefused as error:
-        return Ended(part, Outcome.REFUSED, str(error))
-    except (ClerkSyncError, ImproperlyConfigured) as error:
-        return Ended(part, Outcome.FAILED, str(error))
-    except DatabaseError as error:
-        return Ended(part, Outcome.FAILED, f"the database failed: {first_line(error)}")
-    except Exception as error:
-        # A mistake, ours or of a receiver of the project: it must end neither the other parts nor the loop.
-        logger.exception("%s failed", part)
-        return Ended(part, Outcome.FAILED, f"{type(error).__name__}; the log has more")
-    finally:
-        connections.close_all()
-    return Ended(part, Outcome.COMPLETED, ", ".join(f"{count} {name}" for name, count in counts.items()))
-
-
-def first_line(error: DatabaseError) -> str:
-    """What went wrong; the lines after the first quote the row, and so a person."""
-    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 def _log(job: ScheduledJob, *, failures_before: int) -> None:

@@ -25,6 +25,14 @@ users_written = Signal()
 #: Provides args: run (SyncRun), error (ClerkSyncError).
 sync_failed = Signal()
 
+#: A reason of the status has become an alarm.
+#: Provides args: code (str, the reason), text (str, with what to do), since (datetime).
+alarm_raised = Signal()
+
+#: It is over.
+#: Provides args: the same.
+alarm_resolved = Signal()
+
 #: A request that is about to go to Clerk; what a receiver raises keeps it back and reaches the caller.
 #: Provides args: url (str, of the API, without the path of the request).
 pre_request = Signal()

@@ -13,6 +13,7 @@ from clerksync.conf import settings
 from clerksync.facts import Facts
 from clerksync.models import SyncRun
 from clerksync.records import Doubt
+from clerksync.schedule import COMMANDS, Part
 
 #: How often a full sync is expected; the staleness is allowed on top, for its own duration.
 FULL_EVERY = timedelta(hours=24)
@@ -21,6 +22,10 @@ SILENT_AFTER = 3
 #: A larger part of the last 24 hours' changes, if these are as many as that, is none either.
 MAX_MISSED_SHARE = 0.1
 MIN_CHANGES = 10
+#: A scheduler tells that it is alive every 20 s; a restart may take a while.
+SCHEDULER_AFTER = timedelta(minutes=5)
+#: So many failures in a row are no accident.
+FAILED_AFTER = 3
 #: Clerk's clock may seem to go back so far.
 TOLERANCE = timedelta(seconds=10)
 
@@ -78,7 +83,13 @@ class Reason:
 def judge(facts: Facts, *, now: datetime) -> list[Reason]:
     """Everything that is wrong, the worst first."""
     order = list(State)
-    found = [*_of_syncs(facts, now), *_of_webhooks(facts, now), *_of_doubts(facts, now), *_remarks(facts)]
+    found = [
+        *_of_syncs(facts, now),
+        *_of_jobs(facts, now),
+        *_of_webhooks(facts, now),
+        *_of_doubts(facts, now),
+        *_remarks(facts),
+    ]
     return sorted(found, key=lambda reason: -order.index(reason.state))
 
 
@@ -151,6 +162,20 @@ def _of_deletes(facts: Facts, clerk_now: datetime) -> Iterator[Reason]:
         since = clock(state.deletes_as_of, now=clerk_now)
         text = f"No full sync has looked for deleted users since {since}."
         yield Reason("deletes_overdue", State.BEHIND, text, command=_FULL)
+
+
+def _of_jobs(facts: Facts, now: datetime) -> Iterator[Reason]:
+    seen_at = max((job.seen_at for job in facts.jobs if job.seen_at is not None), default=None)
+    if seen_at is not None and now - seen_at > SCHEDULER_AFTER:
+        text = f"The scheduler has not been seen since {clock(seen_at, now=now)}."
+        hint = "If something else runs the parts by now: manage.py run_clerk_scheduler --forget."
+        yield Reason("scheduler_dead", State.BEHIND, text, command="manage.py run_clerk_scheduler", hint=hint)
+    for job in facts.jobs:
+        # What refused deletes mean is said already.
+        if job.failures >= FAILED_AFTER and job.outcome != "refused" and job.failing_since is not None:
+            since = clock(job.failing_since, now=now)
+            text = f"The scheduled part {job.part} has failed {job.failures} times in a row, since {since}."
+            yield Reason("part_failed", State.BEHIND, text, command=COMMANDS[Part(job.part)])
 
 
 def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from clerksync import events, journal, status, webhooks
+from clerksync import alarms, events, journal, status, webhooks
 from clerksync.conf import settings
 from clerksync.exceptions import WebhookError
 
@@ -56,6 +56,7 @@ def health(request: HttpRequest) -> HttpResponse:
     For monitors, and not for what takes a process out of service: a site whose mirror is behind can serve.
     """
     found = status.read()
+    _look_after_alarms(found)
     return JsonResponse(found.public(), status=200 if found.state is status.State.IN_STEP else 503)
 
 
@@ -64,6 +65,13 @@ def health(request: HttpRequest) -> HttpResponse:
 for _alias in connections:
     webhook = transaction.non_atomic_requests(using=_alias)(webhook)
     health = transaction.non_atomic_requests(using=_alias)(health)
+
+
+def _look_after_alarms(found: status.Status) -> None:
+    try:
+        alarms.evaluate_seldom(found)
+    except DatabaseError as error:
+        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
 
 
 def _read(request: HttpRequest) -> bytes:

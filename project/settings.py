@@ -57,6 +57,7 @@ _READERS = {
     "CLERKSYNC_OVERLAP": env.number,
     "CLERKSYNC_MAX_STALENESS": env.whole,
     "CLERKSYNC_SCHEDULE": env.schedule,
+    "CLERKSYNC_ALERT_EMAILS": env.boolean,
     "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,
     "CLERKSYNC_EVENT_RETENTION_DAYS": env.whole,
     "CLERKSYNC_AUTHORIZED_PARTIES": env.words,

@@ -86,6 +86,7 @@ WRONG_TYPES = {
     "CLERKSYNC_OVERLAP": (-1, "must be a number of seconds, 0 or more"),
     "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
     "CLERKSYNC_SCHEDULE": ({"full": 5}, "must be a dict of parts to cron expressions, or to None for off"),
+    "CLERKSYNC_ALERT_EMAILS": ("no", "must be True or False"),
     "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
     "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
     "CLERKSYNC_AUTHORIZED_PARTIES": ("https://a.test", "must be a list or tuple of strings"),

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, OperationalError, connections
 from django.test import override_settings
 
-from clerksync import jobs, leases, parts, scheduler
+from clerksync import attempts, jobs, leases, parts, scheduler
 from clerksync.jobs import Outcome
 from clerksync.models import ClerkUser, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.schedule import Part
@@ -96,9 +96,7 @@ def test_once__each_part(clerk: FakeClerk) -> None:
 def test_once__honest(monkeypatch: pytest.MonkeyPatch, outcome: str, status: int) -> None:
     """The exit status says how it ended."""
     only(monkeypatch, Part.EVENTS, lambda stop: {})
-    monkeypatch.setattr(
-        scheduler, "attempt", lambda part, stop: jobs.Ended(part, Outcome(outcome), "because")
-    )
+    monkeypatch.setattr(attempts, "attempt", lambda part, stop: jobs.Ended(part, Outcome(outcome), "because"))
     with pytest.raises(CommandError) as caught:
         call_command("run_clerk_scheduler", "--once")
     assert caught.value.returncode == status
@@ -133,12 +131,12 @@ def test_attempt__mistakes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         raise DatabaseError("no room\nDETAIL: maren@harbour-works.io")
 
     replace(monkeypatch, Part.PRUNE, fail)
-    assert scheduler.attempt(Part.PRUNE, Event()) == jobs.Ended(
+    assert attempts.attempt(Part.PRUNE, Event()) == jobs.Ended(
         Part.PRUNE, Outcome.FAILED, "KeyError; the log has more"
     )
     assert [record.exc_info is not None for record in caplog.records] == [True]
     replace(monkeypatch, Part.PRUNE, lose)
-    assert scheduler.attempt(Part.PRUNE, Event()).message == "the database failed: DatabaseError: no room"
+    assert attempts.attempt(Part.PRUNE, Event()).message == "the database failed: DatabaseError: no room"
 
 
 def running(found: Scheduler) -> threading.Thread:
@@ -214,7 +212,7 @@ def test_run__failures(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptur
     until(lambda: len(calls) == 4)
     until(lambda: ScheduledJob.objects.get(part="incremental").failures == 0)
     ended(found, thread)
-    lines = [record.getMessage() for record in caplog.records if record.exc_info is None]
+    lines = [record.getMessage() for record in caplog.records if record.name == "clerksync.scheduler"]
     assert len(lines) == 2
     assert lines[0].startswith("incremental failed: RuntimeError; the log has more; next try at ")
     assert lines[1] == "incremental works again after 3 failures"

@@ -1,0 +1,55 @@
+"""What the scheduler's threads do: run a part, look for alarms; whatever happens is told and not raised."""
+
+from __future__ import annotations
+
+import logging
+from threading import Event
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import connections
+
+from clerksync import alarms, parts
+from clerksync.exceptions import ClerkSyncError, DeletesRefused, LeaseHeld, SyncInterrupted
+from clerksync.jobs import Ended, Outcome
+from clerksync.schedule import Part
+
+logger = logging.getLogger(__name__)
+
+
+def attempt(part: Part, stop: Event) -> Ended:
+    """Run a part in a thread of its own; whatever happens is told and not raised."""
+    try:
+        counts = parts.run(part, stop=stop)
+    except LeaseHeld as error:
+        return Ended(part, Outcome.HELD, str(error))
+    except SyncInterrupted as error:
+        return Ended(part, Outcome.INTERRUPTED, str(error))
+    except DeletesRefused as error:
+        return Ended(part, Outcome.REFUSED, str(error))
+    except (ClerkSyncError, ImproperlyConfigured) as error:
+        return Ended(part, Outcome.FAILED, str(error))
+    except DatabaseError as error:
+        return Ended(part, Outcome.FAILED, f"the database failed: {first_line(error)}")
+    except Exception as error:
+        # A mistake, ours or of a receiver of the project: it must end neither the other parts nor the loop.
+        logger.exception("%s failed", part)
+        return Ended(part, Outcome.FAILED, f"{type(error).__name__}; the log has more")
+    finally:
+        connections.close_all()
+    return Ended(part, Outcome.COMPLETED, ", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+def look_for_alarms() -> None:
+    """Tell of what is wrong; what goes wrong here is logged, and must not end the loop."""
+    try:
+        alarms.evaluate()
+    except Exception:
+        logger.exception("the alarms could not be looked at")
+    finally:
+        connections.close_all()
+
+
+def first_line(error: DatabaseError) -> str:
+    """What went wrong; the lines after the first quote the row, and so a person."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0]

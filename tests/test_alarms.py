@@ -1,0 +1,316 @@
+"""Alarms: once when it begins, once when it is over, however many processes look and whatever mail does."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import django
+import pytest
+from django.core import mail
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client, override_settings
+from django.utils import timezone
+
+from clerksync import alarms, jobs, signals, status
+from clerksync.models import Alarm, AlarmWatch, ScheduledJob, SyncRun, WebhookEvent
+from clerksync.schedule import Part
+from clerksync.status import Reason, State, Status
+from clerksync.testing import FakeClerk
+from tests.syncing import Syncer, synced
+
+pytestmark = pytest.mark.django_db
+
+START = datetime(2026, 6, 1, 3, 10, tzinfo=UTC)
+OPS = "ops@harbour.test"
+#: Strings since Django 6.0, pairs before.
+ADMINS: list[Any] = [OPS] if django.VERSION >= (6, 0) else [("Operations", OPS)]
+SILENT = Reason(
+    "webhooks_silent",
+    State.BEHIND,
+    "Webhooks silent since 02:10 UTC. 37 changes found by the scan, 0 by webhook.",
+    command="manage.py check_clerk --probe",
+    hint="After repair: Replay missing in Clerk.",
+)
+FAILED = Reason(
+    "sync_failed", State.BEHIND, "The last full sync failed.", command="manage.py sync_clerk_users"
+)
+TEXT = (
+    "Webhooks silent since 02:10 UTC. 37 changes found by the scan, 0 by webhook. Users are right up to 03:05 UTC. "
+    "Run: manage.py check_clerk --probe. After repair: Replay missing in Clerk."
+)
+
+
+@pytest.fixture(autouse=True)
+def _admins(settings: Any) -> None:
+    settings.ADMINS = ADMINS
+
+
+def look(*reasons: Reason, minutes: float = 0) -> None:
+    """Look at a status with these reasons, so long after the start."""
+    state = State.BEHIND if reasons else State.IN_STEP
+    found = Status(state=state, reasons=reasons, right_up_to=datetime(2026, 6, 1, 3, 5, tzinfo=UTC))
+    alarms.evaluate(found, now=START + timedelta(minutes=minutes))
+
+
+def subjects() -> list[str]:
+    return [message.subject.removeprefix("[Django] ") for message in mail.outbox]
+
+
+@contextmanager
+def signalled() -> Iterator[list[tuple[str, str]]]:
+    """What the signals tell."""
+    told: list[tuple[str, str]] = []
+
+    def on_raised(sender: object, code: str, **kwargs: Any) -> None:
+        told.append(("raised", code))
+
+    def on_resolved(sender: object, code: str, **kwargs: Any) -> None:
+        told.append(("resolved", code))
+
+    signals.alarm_raised.connect(on_raised)
+    signals.alarm_resolved.connect(on_resolved)
+    try:
+        yield told
+    finally:
+        signals.alarm_raised.disconnect(on_raised)
+        signals.alarm_resolved.disconnect(on_resolved)
+
+
+def test_once_and_once() -> None:
+    """One mail when it begins, with the status and what to do, none while it lasts, one when it is over."""
+    with signalled() as told:
+        for minutes in range(0, 180, 7):
+            look(SILENT, minutes=minutes)
+        assert subjects() == ["Clerk: Webhooks silent since 02:10 UTC"]
+        assert mail.outbox[0].body == f"{TEXT}\n\nSince 03:10 UTC.\n"
+        assert mail.outbox[0].to == [OPS]
+        for minutes in (179, 181, 240, 300):
+            look(minutes=minutes)
+        assert subjects()[1:] == ["Clerk: Over: Webhooks silent since 02:10 UTC"]
+        assert f"it began at 03:10 UTC:\n\n{TEXT}\n\nNow: " in mail.outbox[1].body
+    assert told == [("raised", "webhooks_silent"), ("resolved", "webhooks_silent")]
+
+
+def test_again() -> None:
+    """What comes back after it was over is told again."""
+    look(SILENT)
+    look(minutes=10)
+    look(SILENT, minutes=20)
+    assert len(mail.outbox) == 3
+    assert Alarm.objects.get().since == START + timedelta(minutes=20)
+    look(minutes=30)
+    assert len(mail.outbox) == 4
+
+
+def test_flickering() -> None:
+    """What comes and goes within minutes makes one mail."""
+    for minutes in range(0, 60, 2):
+        look(*[SILENT] * (minutes % 4 == 0), minutes=minutes)
+    assert len(mail.outbox) == 1
+
+
+def test_mended_soon() -> None:
+    """A sync that failed once is mended by the next; one that goes on failing is told of."""
+    with signalled() as told:
+        look(FAILED)
+        look(FAILED, minutes=9)
+        look(minutes=20)
+        assert (mail.outbox, told) == ([], [])
+        look(FAILED, minutes=30)
+        look(FAILED, minutes=41)
+        assert subjects() == ["Clerk: The last full sync failed"]
+
+
+def test_each_cause() -> None:
+    """Causes are told apart; several of a kind are one."""
+    look(
+        SILENT,
+        Reason("doubts", State.BEHIND, "One.", command="a"),
+        Reason("doubts", State.BEHIND, "Two.", command="b"),
+    )
+    assert len(mail.outbox) == 2
+    assert Alarm.objects.get(code="doubts").text == (
+        "One. Users are right up to 03:05 UTC. Run: a. Also: Two. Run: b."
+    )
+
+
+def test_mail__fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """A mail that fails breaks nothing, is logged, and is tried again later; the signal is not repeated."""
+    tries: list[str] = []
+
+    def fail(subject: str, body: str) -> None:
+        tries.append(subject)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(alarms, "mail_admins", fail)
+    with signalled() as told:
+        for minutes in (0, 1, 9, 11):
+            look(SILENT, minutes=minutes)
+    assert (len(tries), told) == (2, [("raised", "webhooks_silent")])
+    assert "an alarm could not be mailed (ConnectionRefusedError); tried again later" in caplog.text
+    monkeypatch.undo()
+    look(SILENT, minutes=22)
+    assert len(mail.outbox) == 1
+
+
+def test_mail__never_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was not told that it began is not told that it is over."""
+
+    def fail(subject: str, body: str) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(alarms, "mail_admins", fail)
+    look(SILENT)
+    monkeypatch.undo()
+    for minutes in (10, 30):
+        look(minutes=minutes)
+    assert mail.outbox == []
+
+
+def test_mail__off() -> None:
+    """Without mail the signals tell all the same."""
+    with override_settings(CLERKSYNC_ALERT_EMAILS=False), signalled() as told:
+        look(SILENT)
+        look(minutes=10)
+    assert (mail.outbox, [kind for kind, _ in told]) == ([], ["raised", "resolved"])
+
+
+def test_receiver__fails(caplog: pytest.LogCaptureFixture) -> None:
+    """A receiver that fails keeps neither the others nor the mail back."""
+
+    def fail(**kwargs: Any) -> None:
+        raise ValueError
+
+    signals.alarm_raised.connect(fail)
+    try:
+        with signalled() as told:
+            look(SILENT)
+    finally:
+        signals.alarm_raised.disconnect(fail)
+    assert len(told) == 1
+    # Django logs what a receiver raises, and mails that, too.
+    assert subjects().count("Clerk: Webhooks silent since 02:10 UTC") == 1
+    assert "ValueError" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_together__one_mail() -> None:
+    """Eight threads that look at the same moment send one mail for each cause, at the start and at the end."""
+
+    def together(*reasons: Reason, minutes: float) -> None:
+        barrier = threading.Barrier(8)
+
+        def one() -> None:
+            try:
+                barrier.wait()
+                for _ in range(3):
+                    look(*reasons, minutes=minutes)
+            finally:
+                connections.close_all()
+
+        threads = [threading.Thread(target=one) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    with signalled() as told:
+        together(SILENT, minutes=0)
+        assert len(mail.outbox) == 1
+        together(minutes=10)
+    assert (len(mail.outbox), len(told)) == (2, 2)
+
+
+def test_unreadable__keeps() -> None:
+    """A database that cannot be read says nothing of the other alarms."""
+    look(SILENT)
+    gone = Reason(
+        "tables_unreadable", State.BROKEN, "The tables cannot be read.", command="manage.py migrate"
+    )
+    look(gone, minutes=30)
+    assert Alarm.objects.get().resolved_at is None
+
+
+def test_health__once_a_minute(client: Client, clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The health URL looks, once a minute over all processes, and answers whatever becomes of it."""
+    synced(Syncer(clerk), 2)
+    WebhookEvent.objects.create(
+        svix_id="m", type="user.updated", state="parked", sent_at=START, received_at=START, finished_at=START
+    )
+    calls: list[None] = []
+    evaluate = alarms.evaluate
+
+    def counted(found: Status) -> None:
+        calls.append(None)
+        evaluate(found)
+
+    monkeypatch.setattr(alarms, "evaluate", counted)
+    answers = [client.get("/clerk/health/").status_code for _ in range(3)]
+    assert (answers, len(calls)) == ([200] * 3, 1)
+    assert subjects() == ["Clerk: 1 webhook event could not be applied"]
+    AlarmWatch.objects.update(looked_at=timezone.now() - timedelta(seconds=61))
+    client.get("/clerk/health/")
+    assert (len(calls), len(mail.outbox)) == (2, 1)
+
+
+def test_status__scheduler_dead(clerk: FakeClerk) -> None:
+    """A scheduler that is not heard of is missed; one that never ran, ran once, or was forgotten is not."""
+    synced(Syncer(clerk), 2)
+    jobs.plan()
+    assert status.read().reasons == ()
+    jobs.beat(stays=True)
+    assert status.read().reasons == ()
+    ScheduledJob.objects.update(seen_at=timezone.now() - timedelta(minutes=6))
+    [reason] = status.read().reasons
+    assert (reason.code, reason.state) == ("scheduler_dead", State.BEHIND)
+    assert (
+        "Run: manage.py run_clerk_scheduler. If something else runs the parts by now:"
+        in status.read().sentence
+    )
+    jobs.beat(stays=False)
+    assert status.read().reasons == ()
+    jobs.beat(stays=True)
+    call_command("run_clerk_scheduler", "--forget")
+    assert status.read(now=timezone.now() + timedelta(minutes=6)).reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("failures", "outcome", "expected"), [(2, "failed", 0), (3, "failed", 1), (3, "refused", 0)]
+)
+def test_status__part_failed(clerk: FakeClerk, failures: int, outcome: str, expected: int) -> None:
+    """A part that goes on failing is a reason, also if it left no run behind."""
+    synced(Syncer(clerk), 2)
+    jobs.plan()
+    ScheduledJob.objects.filter(part="prune").update(
+        failures=failures, outcome=outcome, failing_since=timezone.now()
+    )
+    reasons = status.read().reasons
+    assert [reason.code for reason in reasons] == ["part_failed"] * expected
+    for reason in reasons:
+        assert reason.text.startswith("The scheduled part prune has failed 3 times in a row, since ")
+        assert reason.command == "manage.py prune_clerk_events"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_scheduler__looks(clerk: FakeClerk) -> None:
+    """The scheduler looks after its parts."""
+    clerk.create_users(2)
+    WebhookEvent.objects.create(
+        svix_id="m",
+        type="user.updated",
+        state="parked",
+        sent_at=START,
+        received_at=timezone.now(),
+        finished_at=timezone.now(),
+    )
+    call_command("run_clerk_scheduler", "--once")
+    assert subjects() == ["Clerk: 1 webhook event could not be applied"]
+    assert set(ScheduledJob.objects.exclude(part=Part.FULL).values_list("outcome", flat=True)) == {
+        "completed"
+    }
+    assert SyncRun.objects.filter(state="completed").exists()
