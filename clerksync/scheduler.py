@@ -122,15 +122,16 @@ class Scheduler:
         ended = []
         for claim, run in list(self._running.items()):
             if not run.done():
-                if not jobs.renew(claim):
-                    logger.warning("%s was taken over by another scheduler while this one slept", claim.part)
+                jobs.renew(claim)
                 continue
             before = ScheduledJob.objects.filter(part=claim.part).first()
             job = jobs.finish(claim, run.result())
             del self._running[claim]
             ended.append(run.result())
             self._has_ended = True
-            if job is not None:
+            if job is None:
+                logger.warning("%s was taken over by another scheduler while this one slept", claim.part)
+            else:
                 _log(job, failures_before=before.failures if before else 0)
         return ended
 

@@ -195,7 +195,7 @@ def test_double__each_part_once(clerk: FakeClerk, schedulers: Schedulers) -> Non
     prepare(clerk)
     clerk.clear_faults()
     schedulers.schedule(*Part)
-    copies = [schedulers.start() for _ in range(3)]
+    copies = [schedulers.start(lease=60) for _ in range(3)]
     until(lambda: not ScheduledJob.objects.exclude(outcome="completed").exists(), said=schedulers.forks.said)
     time.sleep(0.5)
     assert [schedulers.end(child) for child in copies] == [0, 0, 0]
