@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from clerksync.admin.events import RejectedDeliveriesAdmin, WebhookEventAdmin
+from clerksync.admin.jobs import AlarmAdmin, ScheduledJobAdmin
 from clerksync.admin.runs import SyncRunAdmin
 from clerksync.admin.users import ClerkUserAdmin
 
-__all__ = ["ClerkUserAdmin", "RejectedDeliveriesAdmin", "SyncRunAdmin", "WebhookEventAdmin"]
+__all__ = [
+    "AlarmAdmin",
+    "ClerkUserAdmin",
+    "RejectedDeliveriesAdmin",
+    "ScheduledJobAdmin",
+    "SyncRunAdmin",
+    "WebhookEventAdmin",
+]
