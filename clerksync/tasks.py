@@ -1,13 +1,67 @@
-"""Parts of clerksync as Django tasks: ``django.tasks``, or the package django-tasks before Django 6.0."""
+"""Parts of clerksync as Django tasks: ``django.tasks``, or the package django-tasks before Django 6.0.
+
+A part that could not do its work raises, so that its task is failed and holds the error. None is
+tried again by itself: enqueue it periodically, from whatever enqueues your periodic tasks.
+"""
 
 from __future__ import annotations
 
-from clerksync import pagereads
+import logging
+
+from clerksync import pagereads, parts
+from clerksync.exceptions import LeaseHeld
+from clerksync.schedule import Part
 
 try:
     from django.tasks import task
 except ImportError:  # Django 5.2
     from django_tasks import task  # type: ignore[no-redef]  # the same, in a package
+
+
+logger = logging.getLogger(__name__)
+
+
+@task()
+def sync_incremental() -> dict[str, int]:
+    """Read who was changed since the last sync; returns counts by name.
+
+    Raises:
+        ClerkSyncError: Not everything could be read and written.
+    """
+    return _run(Part.INCREMENTAL)
+
+
+@task()
+def sync_full() -> dict[str, int]:
+    """Read everybody, and find out who is gone; goes on with a sync that was cut; returns counts by name.
+
+    Raises:
+        ClerkSyncError: Not everything could be read and written.
+        DeletesRefused: More users are gone than may be deleted.
+    """
+    return _run(Part.FULL)
+
+
+@task()
+def drain_pending() -> dict[str, int]:
+    """Read the users in doubt again whose time has come; returns counts by name.
+
+    Raises:
+        ClerkSyncError: Clerk did not give them.
+    """
+    return _run(Part.PENDING)
+
+
+@task()
+def retry_events() -> dict[str, int]:
+    """Replay the events that are failed or parked and due; returns how many ended in which state."""
+    return _run(Part.EVENTS)
+
+
+@task()
+def prune_events() -> dict[str, int]:
+    """Delete old events, and the records of old small syncs; returns how many."""
+    return _run(Part.PRUNE)
 
 
 @task()
@@ -25,3 +79,12 @@ def read_later(clerk_id: str, at_ms: int) -> None:
     """Let a worker read the user; the doubt is for the drain, should no worker come."""
     pagereads.mark(clerk_id, at_ms)
     read_user.enqueue(clerk_id)
+
+
+def _run(part: Part) -> dict[str, int]:
+    try:
+        return parts.run(part)
+    except LeaseHeld as error:
+        # The work is being done; a failed task would be a false alarm.
+        logger.info("%s", error)
+        return {"another_at_work": 1}
