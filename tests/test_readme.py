@@ -155,6 +155,7 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(360)  # a process for each line; there are many
 def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk, live_server: Any) -> None:
     """Every other command line works in a project that is set up as the README says, in its order."""
     every_shape(clerk_server)
