@@ -73,7 +73,9 @@ def _static() -> list[Step]:
 def _suites(*arguments: str) -> list[Step]:
     coverage = (sys.executable, "-m", "coverage", "run", "--parallel-mode")
     runner = (*coverage, "-m", "pytest", "-n", "2")
-    return [_pytest(kind, *arguments, runner=runner) for kind in databases.KINDS]
+    first, *others = databases.KINDS
+    everything = _pytest(first, *arguments, runner=runner)
+    return [everything, *(_pytest(kind, "--database-only", *arguments, runner=runner) for kind in others)]
 
 
 def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = (sys.executable, "-m", "pytest")) -> Step:

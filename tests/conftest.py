@@ -26,6 +26,25 @@ hypothesis.settings.load_profile("tests")
 _RUN = pytest.StashKey[ExitStack]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a second run, on another database, do without what has been run."""
+    parser.addoption("--database-only", action="store_true", help="only tests that use a database")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests whose result cannot depend on the database, if that is asked for."""
+    if config.getoption("--database-only"):
+        config.hook.pytest_deselected(items=[item for item in items if not _uses_database(item)])
+        items[:] = [item for item in items if _uses_database(item)]
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    names: list[str] = getattr(item, "fixturenames", [])
+    return item.get_closest_marker("django_db") is not None or not {"db", "transactional_db"}.isdisjoint(
+        names
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the developer's own keys, then start the database server unless that is done."""
     forget_keys()

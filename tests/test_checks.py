@@ -28,6 +28,8 @@ from tests.routers import use_database
 LIVE = "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA"
 DASHBOARD = "Take it from Clerk's dashboard, API keys, Secret keys."
 
+pytestmark = pytest.mark.each_database
+
 
 @contextmanager
 def routed_to(**changes: Any) -> Iterator[None]:

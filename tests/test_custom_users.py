@@ -11,6 +11,7 @@ from project.defaults import BASE_DIR
 from tests.processes import environment
 
 
+@pytest.mark.each_database
 @pytest.mark.parametrize("model", ["Member", "Resident"])
 def test_cases__pass(model: str) -> None:
     """The cases of ``tests/members`` pass with this model as AUTH_USER_MODEL."""

@@ -19,6 +19,8 @@ from tests import databases
 from tests.processes import environment, forget_keys
 from tests.routers import use_database
 
+pytestmark = pytest.mark.each_database
+
 _COUNT = """
 import django; django.setup()
 from django.contrib.auth.models import User
