@@ -28,7 +28,7 @@ def check_middleware_order(app_configs: Sequence[AppConfig] | None, **kwargs: An
             Error(
                 "ClerkMiddleware stands in MIDDLEWARE more than once.",
                 hint="Remove all but one.",
-                id="clerksync.E030",
+                id="clerksync.E013",
             )
         )
     if _AUTHENTICATION in names and names.index(_AUTHENTICATION) > ours[0]:
@@ -36,7 +36,7 @@ def check_middleware_order(app_configs: Sequence[AppConfig] | None, **kwargs: An
             Error(
                 "ClerkMiddleware stands before AuthenticationMiddleware, which would set request.user anew.",
                 hint="Move it behind django.contrib.auth.middleware.AuthenticationMiddleware.",
-                id="clerksync.E031",
+                id="clerksync.E014",
             )
         )
     if _LOGIN_REQUIRED in names and names.index(_LOGIN_REQUIRED) < ours[-1]:
@@ -44,7 +44,7 @@ def check_middleware_order(app_configs: Sequence[AppConfig] | None, **kwargs: An
             Warning(
                 "LoginRequiredMiddleware stands before ClerkMiddleware, so it does not see Clerk's sessions.",
                 hint="Move ClerkMiddleware between AuthenticationMiddleware and LoginRequiredMiddleware.",
-                id="clerksync.W030",
+                id="clerksync.W006",
             )
         )
     return messages
@@ -59,7 +59,7 @@ def _check_unused_linking() -> list[CheckMessage]:
             "a Clerk session does not set request.user.",
             hint="Add clerksync.middleware.ClerkMiddleware behind AuthenticationMiddleware, "
             "or silence this if another part authenticates.",
-            id="clerksync.W031",
+            id="clerksync.W007",
         )
     ]
 

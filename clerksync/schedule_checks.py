@@ -21,7 +21,7 @@ def check_schedule(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
         Error(
             f"CLERKSYNC_SCHEDULE[{part!r}] {problem}.",
             hint='For instance "*/5 * * * *" or "0 3 * * *"; None turns a part off.',
-            id="clerksync.E030",
+            id="clerksync.E041",
         )
         for part, expression in settings.SCHEDULE.items()
         if (problem := _problem(part, expression))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +24,7 @@ from clerksync import (
     token_checks,
 )
 from clerksync.conf import Settings
+from project.defaults import BASE_DIR
 from tests.routers import use_database
 
 LIVE = "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA"
@@ -364,3 +366,13 @@ def test_database__sqlite_immediate(mode: str) -> None:
     """Both modes that lock are fine, in any case."""
     with routed_to(OPTIONS={"transaction_mode": mode}):
         assert checks.check_database(None) == []
+
+
+def test_ids__of_one_module() -> None:
+    """No two modules give their messages the same id, which is what people silence."""
+    modules: dict[str, set[str]] = {}
+    for path in (BASE_DIR / "clerksync").rglob("*.py"):
+        for found in re.findall(r"clerksync\.[EW]\d{3}", path.read_text(encoding="utf-8")):
+            modules.setdefault(found, set()).add(path.name)
+    assert len(modules) > 20
+    assert {found: names for found, names in modules.items() if len(names) > 1} == {}

@@ -25,10 +25,10 @@ class Special(ClerkMiddleware):
         ([AUTHENTICATION, OURS, LOGIN_REQUIRED], []),
         ([AUTHENTICATION, f"{__name__}.Special"], []),
         ([OURS], []),
-        ([OURS, AUTHENTICATION], ["clerksync.E031"]),
-        ([f"{__name__}.Special", AUTHENTICATION], ["clerksync.E031"]),
-        ([AUTHENTICATION, OURS, f"{__name__}.Special"], ["clerksync.E030"]),
-        ([AUTHENTICATION, LOGIN_REQUIRED, OURS], ["clerksync.W030"]),
+        ([OURS, AUTHENTICATION], ["clerksync.E014"]),
+        ([f"{__name__}.Special", AUTHENTICATION], ["clerksync.E014"]),
+        ([AUTHENTICATION, OURS, f"{__name__}.Special"], ["clerksync.E013"]),
+        ([AUTHENTICATION, LOGIN_REQUIRED, OURS], ["clerksync.W006"]),
         ([AUTHENTICATION, "no.such.Middleware"], []),
     ],
 )
@@ -44,6 +44,6 @@ def test_order(names: list[str], expected: list[str]) -> None:
 def test_linking_without_the_middleware() -> None:
     """Linked users of whom no request knows are warned of; with the middleware all is well."""
     with override_settings(MIDDLEWARE=[AUTHENTICATION]):
-        assert [message.id for message in check_middleware_order(None)] == ["clerksync.W031"]
+        assert [message.id for message in check_middleware_order(None)] == ["clerksync.W007"]
     with override_settings(MIDDLEWARE=[AUTHENTICATION, OURS]):
         assert check_middleware_order(None) == []

@@ -114,7 +114,7 @@ def test_check__wrong(chosen: dict[str, str], message: str) -> None:
     """Unknown parts and bad expressions are errors."""
     with override_settings(CLERKSYNC_SCHEDULE=chosen):
         [found] = check_schedule(None)
-    assert (found.id, found.is_serious()) == ("clerksync.E030", True)
+    assert (found.id, found.is_serious()) == ("clerksync.E041", True)
     assert found.msg.startswith(message)
 
 
