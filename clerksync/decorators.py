@@ -17,6 +17,7 @@ from django.views import View
 
 from clerksync.conf import settings
 from clerksync.exceptions import TokenError
+from clerksync.sessions import vary
 from clerksync.visits import Visit
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -77,13 +78,14 @@ def _guarded(view: Callable[..., Any], *, role: str | None, permission: str | No
 
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return refuse(request) or view(request, *args, **kwargs)
+            # Here, too: ``cache_page`` around the view does not wait for the middleware.
+            return vary(refuse(request) or view(request, *args, **kwargs))
 
         return guarded
 
     @wraps(view)
     async def guarded_async(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return await sync_to_async(refuse)(request) or await view(request, *args, **kwargs)
+        return vary(await sync_to_async(refuse)(request) or await view(request, *args, **kwargs))
 
     return guarded_async
 

@@ -10,7 +10,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_asy
 from django.http import HttpRequest, HttpResponseBase
 
 from clerksync.deferral import deferral
-from clerksync.sessions import read_session, recall_session
+from clerksync.sessions import read_session, recall_session, vary
 from clerksync.visits import Visit
 
 _GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
@@ -27,6 +27,9 @@ class ClerkMiddleware:
     With ``CLERKSYNC_LINK_USERS`` the token also decides ``request.user`` and
     ``request.auser``, except below ``CLERKSYNC_EXEMPT_PATHS``; so it stands after
     AuthenticationMiddleware.
+
+    Every response varies on what tokens travel in: a page of one user's is not to be given to
+    another by a cache.
     """
 
     sync_capable = True
@@ -45,7 +48,7 @@ class ClerkMiddleware:
         visit = Visit(request, read_session(request))
         if visit.needs_capture:
             visit.capture(defer=deferral())
-        return self.get_response(request)
+        return vary(cast("HttpResponseBase", self.get_response(request)))
 
     async def _serve_async(self, request: HttpRequest) -> HttpResponseBase:
         """The same; nothing that may take longer than a signature runs in the event loop."""
@@ -53,4 +56,4 @@ class ClerkMiddleware:
         visit = Visit(request, session or await sync_to_async(read_session)(request))
         if visit.needs_capture:
             await sync_to_async(partial(visit.capture, defer=deferral()))()
-        return await cast("Awaitable[HttpResponseBase]", self.get_response(request))
+        return vary(await cast("Awaitable[HttpResponseBase]", self.get_response(request)))

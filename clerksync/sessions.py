@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 from clerksync import tokens
 from clerksync.claims import Claims
@@ -19,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 COOKIE = "__session"
 _SCHEME = "Bearer "
+
+_Response = TypeVar("_Response", bound=HttpResponseBase)
 
 
 class State(StrEnum):
@@ -98,3 +101,9 @@ def verify(candidates: list[str]) -> Session:
             logger.warning("A session token could not be verified: %s", error)
             worst = Session(worst.state, None, error)
     return worst
+
+
+def vary(response: _Response) -> _Response:
+    """Tell caches that the response depends on who asks."""
+    patch_vary_headers(response, ("Cookie", "Authorization"))
+    return response

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import include, path
 from django.views import View
+from django.views.decorators.cache import cache_page
 
 from clerksync.decorators import ClerkLoginRequiredMixin, clerk_login_required
 
@@ -44,6 +45,13 @@ async def user_async(request: Any) -> HttpResponse:
 def guarded(request: HttpRequest) -> HttpResponse:
     """For those who are signed in."""
     return HttpResponse("welcome")
+
+
+@cache_page(60)
+@clerk_login_required
+def cached(request: Any) -> HttpResponse:
+    """For those who are signed in, and kept by Django's cache."""
+    return JsonResponse({"id": request.clerk.user_id})
 
 
 @clerk_login_required
@@ -83,6 +91,7 @@ urlpatterns = [
     path("plain-async/", plain_async),
     path("user-async/", user_async),
     path("guarded/", guarded),
+    path("cached/", cached),
     path("guarded-async/", guarded_async),
     path("guarded-class/", Guarded.as_view()),
     path("guarded-class-async/", GuardedAsync.as_view()),

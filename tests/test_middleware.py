@@ -213,6 +213,37 @@ def test_guard__beside_djangos(client: Client, clerk: FakeClerk, user: dict[str,
     assert client.get("/guarded/", headers=clerk.bearer(user)).status_code == 200
 
 
+@override_settings(
+    CLERKSYNC_LINK_USERS=True,
+    MIDDLEWARE=[
+        "django.middleware.cache.UpdateCacheMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "clerksync.middleware.ClerkMiddleware",
+        "django.middleware.cache.FetchFromCacheMiddleware",
+    ],
+)
+@pytest.mark.parametrize("path", ["/plain/", "/user/", "/django-user/", "/plain-async/"])
+def test_caches__no_page_of_others(client: Client, clerk: FakeClerk, user: dict[str, Any], path: str) -> None:
+    """What a cache keeps of one user's page is shown to nobody else, whether cookie or header told who it was."""
+    clerk.sign_in(client, user)
+    visitors = Client().get(path)
+    assert {"Cookie", "Authorization"} <= set(visitors["Vary"].split(", "))
+    assert client.get(path).content != visitors.content
+    assert Client().get(path).content == visitors.content
+    mine = Client().get(path, headers=clerk.bearer(user)).content
+    assert Client().get(path, headers=clerk.bearer(clerk.create_user())).content != mine
+
+
+def test_caches__guarded_view(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
+    """Nor does ``cache_page`` around a guarded view, which keeps the page before the middleware sees it."""
+    clerk.sign_in(client, user)
+    assert client.get("/cached/").json() == {"id": user["id"]}
+    other = clerk.create_user()
+    assert client.get("/cached/", headers=clerk.bearer(other)).json() == {"id": other["id"]}
+    assert Client().get("/cached/").status_code == 401
+
+
 class BrokenCache(BaseCache):
     """A cache that is down."""
 
