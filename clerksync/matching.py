@@ -75,7 +75,7 @@ def _judge(rows: Sequence[ClerkUser], rule: Rule, text: str, users: QuerySet[Any
 def _holders(candidates: Candidates) -> dict[Any, ClerkUser]:
     """The rows that candidates are linked to; a join would cost more, or all, by what is known of the tables."""
     pks = {user.pk for group in candidates.values() for user in group}
-    rows = clerk_users().filter(user__in=pks).only("clerk_id", "state", "email", "user_id")
+    rows = clerk_users().filter(user__in=pks).only("clerk_id", "state", "email", "email_verified", "user_id")
     return {row.user_id: row for row in rows}
 
 
@@ -83,15 +83,24 @@ def _judge_one(
     row: ClerkUser, user: AbstractBaseUser, holder: ClerkUser | None, rule: Rule, text: str
 ) -> Match | None:
     """The verdict about the only candidate; None if somebody else is linked, with good reason."""
+    if holder is not None and isinstance(rule, ByVerifiedEmail) and not _had_address(holder, row):
+        return None
     if holder is not None and holder.state != ClerkUser.State.DELETED:
-        if isinstance(rule, ByVerifiedEmail) and lower(row.email or "") != lower(holder.email or ""):
-            return None
         return Match(user, ProblemKind.TAKEN, f"{text}: Django user {told(user.pk)} is linked to {holder.pk}")
     if rule.by_email and (getattr(user, "is_staff", False) or getattr(user, "is_superuser", False)):
         return Match(
             user, ProblemKind.STAFF, f"{text}: Django user {told(user.pk)} is staff; link it by hand"
         )
     return Match(user, holder=holder.pk if holder else None)
+
+
+def _had_address(holder: ClerkUser, row: ClerkUser) -> bool:
+    """Whether this address is the holder's, or was, verified, that of one who is deleted.
+
+    Otherwise somebody could prepare a Django user for the true owner of an address, and keep a way in.
+    """
+    is_living = holder.state != ClerkUser.State.DELETED
+    return (is_living or holder.email_verified) and lower(row.email or "") == lower(holder.email or "")
 
 
 def _without_doubles(found: dict[str, Match]) -> dict[str, Match]:

@@ -117,10 +117,11 @@ class Visit:
         )
 
     def linked_user(self) -> Any:
-        """The Django user; an AnonymousUser if there is none, or one who is not active."""
-        row = self.user()
+        """The Django user; an AnonymousUser if there is none, or one who is not active or shut out of Clerk."""
+        row = self.row()
         try:
-            user = None if row is None else django_user_of(row)
+            # Of the row, too: not every model has is_active, and it may not have been written yet.
+            user = None if row is None or row.is_shut_out else django_user_of(row)
         except (DatabaseError, InterfaceError) as error:
             logger.warning("The Django user cannot be read: %s", error)
             user = None

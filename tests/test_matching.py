@@ -158,6 +158,20 @@ def test_staff__never_by_email(rule: str, rights: dict[str, bool]) -> None:
     assert user.is_staff is (not rule.endswith("email") and boss.is_staff)
 
 
+@pytest.mark.parametrize(
+    "before", [{"email": ADA, "email_verified": False}, {"email": "elsewhere@harbour-works.io"}]
+)
+@linking_on("verified_email")
+def test_taken__deleted_user_never_had_the_address(before: dict[str, Any]) -> None:
+    """Who is deleted leaves the Django user to the owner of an address only after having proven it, too.
+
+    Otherwise a stranger could sign up with an address, prepare the Django user and leave it behind.
+    """
+    ada = add_django_user("ada", email=ADA)
+    add_row("user_a", user=ada, state="deleted", **before)
+    assert verdict(add_row("user_b", email=ADA)) == (None, None)
+
+
 @linking_on("verified_email")
 def test_taken__not_twice() -> None:
     """A Django user who is linked stays linked; another row that has the address waits for a sync."""

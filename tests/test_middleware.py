@@ -341,6 +341,16 @@ def test_linked__inactive(client: Client, clerk: FakeClerk, user: dict[str, Any]
     assert client.get("/django-user/").json()["in"] is False
 
 
+@pytest.mark.parametrize("column", ["banned", "deprovisioned"])
+@override_settings(CLERKSYNC_LINK_USERS=True)
+def test_linked__shut_out(client: Client, clerk: FakeClerk, user: dict[str, Any], column: str) -> None:
+    """Nor is the one whom Clerk has shut out, even while is_active says otherwise."""
+    clerk.sign_in(client, user)
+    assert client.get("/django-user/").json()["in"] is True
+    ClerkUser.objects.update(**{column: True})
+    assert client.get("/django-user/").json()["in"] is False
+
+
 def test_not_linked__django_session_stays(client: Client, clerk: FakeClerk, user: dict[str, Any]) -> None:
     """With linking off Django's own session decides who Django's user is."""
     client.force_login(get_user_model().objects.create_user("boss"))
