@@ -113,6 +113,7 @@ class _Write:
         changes = [change for change in self.changes.values() if change.values]
         if not changes:
             return
+        self._lock(changes)
         try:
             with _restored(changes), transaction.atomic(using=self.using):
                 for name in self.unique:
@@ -122,6 +123,12 @@ class _Write:
         except (IntegrityError, DataError):
             for change in changes:
                 self._write_one(change)
+
+    def _lock(self, changes: list[Change]) -> None:
+        """Take the rows in one order: others may be about to write the same users, the movers, in another."""
+        if connections[self.using].features.has_select_for_update:
+            users = self.users.filter(pk__in=[change.user.pk for change in changes]).order_by("pk")
+            list(users.select_for_update().values_list("pk"))
 
     def _release(self, changes: list[Change], name: str) -> None:
         """Let go of what another is about to get; nobody sees what stands there meanwhile."""

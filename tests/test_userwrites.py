@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
+from django.db import connection, transaction
 
 from clerksync import linking
 from clerksync.linkreports import Problem, ProblemKind
@@ -194,3 +197,27 @@ def test_dry_run__tells_the_same() -> None:
     assert values("email") == ["", OTTO]
     assert dry == link_all()
     assert values("email") == [ADA, OTTO]
+
+
+@pytest.mark.django_db(transaction=True)
+@linking_on(username="username")
+def test_places__two_writers() -> None:
+    """Who writes two users takes them in one order, whoever of them comes first: others may want both as well."""
+    if not connection.features.has_select_for_update:
+        pytest.skip("SQLite has no locks of rows, and one writer at a time")
+    first, second = add_pair("ada", username="otto"), add_pair("otto", username="ada")
+
+    def change_places() -> None:
+        try:
+            linking.keep_in_step(ClerkUser, clerk_ids=["user_otto"])
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as thread:
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=first.pk)
+            other = thread.submit(change_places)
+            time.sleep(0.5)
+            User.objects.select_for_update().get(pk=second.pk)
+        other.result()
+    assert values("username") == ["otto", "ada"]
