@@ -21,7 +21,7 @@ from clerksync import known, mirror, outage, pagereads
 from clerksync.claims import Claims
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkSyncError, ClerkUnavailable, DeletesRefused
-from clerksync.freshness import INTERVAL, Hints, Reason, age_of, between_reads, read_hints, why_read
+from clerksync.freshness import INTERVAL, Hints, Reason, age_of, between_reads, read_hints, stored, why_read
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.placeholders import PlaceholderRules
 from clerksync.records import WATCHED
@@ -168,11 +168,11 @@ class _Capture:
         wait = between_reads(reason, self.refresh_after)
         due = (
             Q(checked_at=None)
-            | Q(checked_at__lte=now - wait)
+            | Q(checked_at__lte=stored(now - wait))
             # The clock of the machine that wrote this was wrong.
-            | Q(checked_at__gt=now + wait + timedelta(minutes=1))
+            | Q(checked_at__gt=stored(now + wait + timedelta(minutes=1)))
         )
-        return _rows(self.clerk_id).filter(due).update(checked_at=now) == 1
+        return _rows(self.clerk_id).filter(due).update(checked_at=stored(now)) == 1
 
     def _read(self) -> None:
         try:
@@ -190,7 +190,7 @@ class _Capture:
     def _stop_waiting(self) -> None:
         """Let those who wait for the row go on: it will not be filled now."""
         ended = datetime.now(UTC) - timedelta(seconds=settings.REFRESH_TIMEOUT)
-        _rows(self.clerk_id).update(checked_at=ended)
+        _rows(self.clerk_id).update(checked_at=stored(ended))
 
     def _put_in_doubt(self) -> None:
         """Let the drain, or a later page, do what could not be done."""

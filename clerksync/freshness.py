@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from django.conf import settings as django_settings
 from django.utils import timezone
 
 from clerksync.fields import EPOCH
@@ -126,6 +127,11 @@ def _age_of(
 def aware(moment: datetime) -> datetime:
     """A time of the database, which has no zone where the project has ``USE_TZ = False``."""
     return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+
+
+def stored(moment: datetime) -> datetime:
+    """A time with a zone as the database takes it."""
+    return moment if django_settings.USE_TZ else timezone.make_naive(moment)
 
 
 def _disagrees(user: ClerkUser, hints: Hints) -> bool:

@@ -28,13 +28,19 @@ _lock = threading.Lock()
 
 def is_known(clerk_id: str) -> bool:
     """Whether the user was fresh a moment ago; what the token says aside."""
-    known = _known.get(clerk_id)
-    return known is not None and known.until > time.monotonic() and known.scope == _scope()
+    return _find(clerk_id) is not None
 
 
 def is_known_with(clerk_id: str, hints: Hints) -> bool:
     """Whether that is so, and the token says what it said then."""
-    return is_known(clerk_id) and _known[clerk_id].hints == hints.values
+    known = _find(clerk_id)
+    return known is not None and known.hints == hints.values
+
+
+def _find(clerk_id: str) -> _Known | None:
+    """What holds still; looked up once, for another thread may forget it in between."""
+    known = _known.get(clerk_id)
+    return known if known is not None and known.until > time.monotonic() and known.scope == _scope() else None
 
 
 def remember(clerk_id: str, *, fresh_for: timedelta, hints: Hints) -> None:

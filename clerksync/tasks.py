@@ -78,7 +78,10 @@ def read_user(clerk_id: str) -> None:
 def read_later(clerk_id: str, at_ms: int) -> None:
     """Let a worker read the user; the doubt is for the drain, should no worker come."""
     pagereads.mark(clerk_id, at_ms)
-    read_user.enqueue(clerk_id)
+    try:
+        read_user.enqueue(clerk_id)
+    except Exception as error:  # noqa: BLE001  # every backend has its own errors, and no page is to fail for them
+        logger.warning("A read was not put into the queue, the next sync does it (%s)", type(error).__name__)
 
 
 def _run(part: Part) -> dict[str, int]:

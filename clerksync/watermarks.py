@@ -9,6 +9,9 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from django.conf import settings as django_settings
+from django.utils import timezone
+
 from clerksync.models import MirrorState
 
 
@@ -43,7 +46,8 @@ def advance(*, now_ms: int, updates_ms: int | None = None, deletes_ms: int | Non
         ("deletes_as_of", deletes_ms, before.deletes_ms),
     ):
         if new is not None and (old is None or not new <= old <= now_ms):
-            values[name] = datetime.fromtimestamp(new / 1000, UTC)
+            moment = datetime.fromtimestamp(new / 1000, UTC)
+            values[name] = moment if django_settings.USE_TZ else timezone.make_naive(moment)
     MirrorState.objects.filter(pk=1).update(**values)
 
 

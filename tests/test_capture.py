@@ -16,6 +16,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
+from clerksync import known as memory
 from clerksync import outage
 from clerksync.capture import capture, is_settled
 from clerksync.claims import Claims
@@ -76,6 +77,36 @@ def test_fresh__one_statement_then_none(clerk: FakeClerk, known: str, django_ass
     with django_assert_num_queries(0):
         assert is_settled(claims)
     assert reads(clerk) == 0
+
+
+@override_settings(CLERKSYNC_CLAIM_FIELDS={"email": "email"})
+def test_settled__forgotten_meanwhile(clerk: FakeClerk, known: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may forget the user at any moment."""
+    claims = claims_of(clerk, known)
+    capture(claims)
+    assert is_settled(claims)
+    noted, scope = dict(memory._known), memory._scope()
+
+    def forget() -> Any:
+        memory._known.clear()
+        return scope
+
+    monkeypatch.setattr(memory, "_scope", forget)
+    is_settled(claims)
+    assert (known in noted, memory._known) == (True, {})
+
+
+@override_settings(USE_TZ=False)
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland"])
+def test_without_time_zones(clerk: FakeClerk, known: str, zone: str) -> None:
+    """A project with ``USE_TZ = False`` reads a user when that is needed, and not more often."""
+    with override_settings(TIME_ZONE=zone):
+        clerk.update_user(known, first_name="Marin")
+        ClerkUser.objects.update(observed_ms=1, checked_at=None)
+        users = [capture(claims_of(clerk, known)) for _ in range(2)]
+        assert [user and user.first_name for user in users] == ["Marin"] * 2
+        assert capture(claims_of(clerk, clerk.create_user(first_name="Bo")["id"])) is not None
+    assert reads(clerk) == 2
 
 
 def test_stale__read_again_once(clerk: FakeClerk, known: str) -> None:

@@ -46,6 +46,24 @@ def test_refresh__task(client: Client, clerk: FakeClerk) -> None:
     assert reads == [f"/v1/users/{user['id']}"]
 
 
+@override_settings(CLERKSYNC_REFRESH="task")
+def test_refresh__queue_down(
+    client: Client, clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A queue that is down costs no page: the user is left to the next sync."""
+
+    class Down:
+        def enqueue(self, clerk_id: str) -> None:
+            raise ConnectionError(f"no queue for {clerk_id}")
+
+    monkeypatch.setattr(tasks, "read_user", Down())
+    user = clerk.create_user(first_name="Isla", synced=True)
+    age(user["id"], 301)
+    assert client.get("/plain/", headers=clerk.bearer(user)).status_code == 200
+    assert ClerkUser.objects.get().needs_refresh
+    assert "not put into the queue, the next sync does it (ConnectionError)" in caplog.text
+
+
 def status(result: Any) -> str:
     name: str = result.status.name
     return name

@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -126,6 +127,34 @@ def test_get__nobody_listens(virtual: VirtualTime) -> None:
         pytest.raises(ClerkUnavailable, match="refused"),
     ):
         client.count()
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+def test_get__drips(framing: bytes) -> None:
+    """A body that drips in byte by byte, each in time, is given up at the deadline."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+    piece = b" " if b"Length" in framing else b"1\r\n \r\n"
+
+    def drip(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(head + framing + b"\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(piece)
+                time.sleep(0.05)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=drip, args=(listener,), daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        began = time.monotonic()
+        with (
+            ClerkClient(
+                api_url=url, timeout=(1, 1), deadline=0.4, throttle=Throttle(rate=9, scope="drip")
+            ) as client,
+            pytest.raises(ClerkUnavailable, match="takes too long"),
+        ):
+            client.count()
+        assert time.monotonic() - began < 3
 
 
 @pytest.mark.parametrize("retry_after", [{"retry_after": 7}, {"retry_after_date": 7}])

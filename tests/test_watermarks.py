@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.test import override_settings
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,15 @@ from tests.syncing import LISTS, Syncer, before_list, small_pages
 pytestmark = pytest.mark.django_db
 
 T0 = 1_767_225_600_000
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Pacific/Auckland")
+def test_without_time_zones() -> None:
+    """A project with ``USE_TZ = False`` keeps the same moments."""
+    MirrorState.objects.create(pk=1)
+    watermarks.advance(now_ms=T0 + 2000, updates_ms=T0, deletes_ms=T0 + 1000)
+    assert watermarks.known() == Watermarks(T0, T0 + 1000)
+
 
 STEPS = st.one_of(
     st.tuples(st.just("pass"), st.sampled_from([1, 900, 10_000, 30_000, 400_000])),
