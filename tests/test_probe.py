@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
@@ -90,6 +91,16 @@ def test_probe__no_secret(settings: Any) -> None:
 def test_probe__no_web_address() -> None:
     """A path alone is not enough."""
     assert "give it with https://" in probe.send("/clerk/webhook/").message
+
+
+def test_probe__json(live_server: Any) -> None:
+    """For machines: the same finding, and nothing else on standard output."""
+    out = io.StringIO()
+    call_command(
+        "check_clerk", "--format", "json", "--probe", f"{live_server.url}/clerk/webhook/", stdout=out
+    )
+    (found,) = json.loads(out.getvalue())["findings"]
+    assert (found["id"], found["state"]) == ("probe", "ok")
 
 
 def test_default_url__from_the_settings(settings: Any) -> None:

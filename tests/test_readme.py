@@ -30,6 +30,8 @@ from clerksync import exceptions, foreign, status, verdicts
 from clerksync.breaker import default_limit
 from clerksync.comparing import broken_rules
 from clerksync.conf import Settings, settings
+from clerksync.doctor.examination import Report
+from clerksync.doctor.findings import GROUP_OF
 from clerksync.events import off
 from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.linkreports import ProblemKind
@@ -37,7 +39,7 @@ from clerksync.linkrules import parse_rule
 from clerksync.models import WebhookEvent
 from clerksync.placeholders import PlaceholderRules
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
-from clerksync.testing import FakeClerk, every_shape
+from clerksync.testing import FakeClerk, RealClock, every_shape
 from project.defaults import BASE_DIR
 from tests import demos
 from tests.deliveries import USER, WEBHOOK_SECRET, changed, deliver, now_ms
@@ -159,6 +161,7 @@ def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk, live_server: Any) -> None:
     """Every other command line works in a project that is set up as the README says, in its order."""
     every_shape(clerk_server)
+    clerk_server.clock = RealClock()
     site = live_server.url.replace("localhost", "127.0.0.1")
     for line in lines():
         if line not in INSTALLING and not line.startswith(DEMO):
@@ -338,6 +341,13 @@ def test_status__reasons() -> None:
     ]
     expanded = {code.format(state=state) for code in given for state in ("parked", "failed")}
     assert sorted(told) == sorted(expanded)
+
+
+def test_doctor__findings() -> None:
+    """The table has every finding of check_clerk, in the order in which they are shown."""
+    assert names(section("`check_clerk`"), heading="Finding") == list(GROUP_OF)
+    keys = names(section("JSON of `check_clerk --format json`"), heading="Key")
+    assert keys == list(Report(()).as_dict())
 
 
 def test_events__to_tick() -> None:

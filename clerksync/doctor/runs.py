@@ -1,0 +1,86 @@
+"""How the syncs went, as ``clerk_status`` judges them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from clerksync import verdicts
+from clerksync.doctor.books import Books
+from clerksync.doctor.findings import Finding, State, ok, problem, skipped, warning
+from clerksync.verdicts import Reason
+
+#: So late nobody is who would only be busy.
+OVERDUE = timedelta(minutes=10)
+
+#: Reasons of the status that are about a sync; those about webhooks are told of elsewhere.
+_SYNCS = ("never_synced", "stale", "deletes_overdue", "deletes_refused", "sync_failed", "sync_cut", "clock")
+_SCHEDULER = ("scheduler_dead", "part_failed")
+_WEBHOOKS = ("webhooks_", "events_")
+_STATES = {
+    verdicts.State.BROKEN: State.PROBLEM,
+    verdicts.State.BEHIND: State.WARNING,
+    verdicts.State.IN_STEP: State.WARNING,
+}
+
+
+def judge(books: Books) -> list[Finding]:
+    """Full syncs, incremental ones, the scheduler, and the rest."""
+    sorted_out: dict[str, list[Reason]] = {
+        "full_sync": [],
+        "incremental_sync": [],
+        "scheduler": [],
+        "mirror": [],
+    }
+    for reason in books.status.reasons:
+        if not reason.code.startswith(_WEBHOOKS):
+            sorted_out[_id(reason)].append(reason)
+    return [finding for id, reasons in sorted_out.items() for finding in _findings(id, reasons, books)]
+
+
+def _id(reason: Reason) -> str:
+    if reason.code in _SCHEDULER:
+        return "scheduler"
+    if reason.code not in _SYNCS:
+        return "mirror"
+    return "incremental_sync" if "--incremental" in reason.command else "full_sync"
+
+
+def _findings(id: str, reasons: list[Reason], books: Books) -> list[Finding]:
+    if not reasons:
+        return [_sound(id, books)]
+    return [Finding(id, _STATES[reason.state], reason.text, reason.advice) for reason in reasons]
+
+
+def _sound(id: str, books: Books) -> Finding:
+    if id == "scheduler":
+        return _scheduler(books)
+    if id == "mirror":
+        known = books.status.right_up_to
+        up_to = f"Users are right up to {verdicts.clock(known, now=books.read_at)}." if known else ""
+        return ok(id, up_to or "Nothing else is wrong.")
+    kind = id.removesuffix("_sync")
+    began = books.completed.get(kind)
+    if began is None:
+        return skipped(id, f"No {kind} sync has been completed.", "Run it periodically.")
+    return ok(id, f"The last completed {kind} sync began {verdicts.clock(began, now=books.read_at)}.")
+
+
+def _scheduler(books: Books) -> Finding:
+    if not books.jobs:
+        why = "run_clerk_scheduler has not been in use."
+        return skipped("scheduler", why, "Start it, or let cron run the syncs.")
+    late = [job.part for job in books.jobs if not job.expires_at and books.read_at - job.next_at > OVERDUE]
+    if late:
+        return problem(
+            "scheduler",
+            f"Overdue, and nobody runs it: {', '.join(late)}.",
+            "See that manage.py run_clerk_scheduler is up, and read its log.",
+        )
+    failing = [f"{job.part} ({job.get_outcome_display()})" for job in books.jobs if job.failures]
+    if failing:
+        return warning(
+            "scheduler",
+            f"Failed when last run by the scheduler: {', '.join(failing)}.",
+            "Read the scheduler's log; each part is also a command (section 8 of the README).",
+        )
+    return ok("scheduler", f"The scheduler runs {', '.join(job.part for job in books.jobs)}.")
