@@ -70,7 +70,11 @@ def evaluate(found: Status | None = None, *, now: datetime | None = None) -> Non
 def evaluate_seldom(found: Status) -> None:
     """The same, but once a minute over all processes."""
     now = timezone.now()
-    AlarmWatch.objects.bulk_create([AlarmWatch(pk=1)], ignore_conflicts=True)
+    watch = AlarmWatch.objects.filter(pk=1).first()
+    if watch is None:
+        AlarmWatch.objects.bulk_create([AlarmWatch(pk=1)], ignore_conflicts=True)
+    elif watch.looked_at is not None and watch.looked_at > now - SELDOM:
+        return  # without a write
     due = AlarmWatch.objects.filter(Q(looked_at=None) | Q(looked_at__lte=now - SELDOM), pk=1)
     if due.update(looked_at=now):
         evaluate(found)

@@ -10,7 +10,13 @@ from django.db import Error as DatabaseError
 from django.db import connections
 
 from clerksync import alarms, parts
-from clerksync.exceptions import ClerkSyncError, DeletesRefused, LeaseHeld, SyncInterrupted
+from clerksync.exceptions import (
+    ClerkSyncError,
+    DeletesRefused,
+    InstanceMismatch,
+    LeaseHeld,
+    SyncInterrupted,
+)
 from clerksync.jobs import Ended, Outcome
 from clerksync.schedule import Part
 
@@ -27,6 +33,8 @@ def attempt(part: Part, stop: Event) -> Ended:
         return Ended(part, Outcome.INTERRUPTED, str(error))
     except DeletesRefused as error:
         return Ended(part, Outcome.REFUSED, str(error))
+    except InstanceMismatch as error:
+        return Ended(part, Outcome.MISMATCH, str(error))
     except (ClerkSyncError, ImproperlyConfigured) as error:
         return Ended(part, Outcome.FAILED, str(error))
     except DatabaseError as error:

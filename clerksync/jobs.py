@@ -185,7 +185,7 @@ def _next(part: Part, outcome: str, *, failures: int, now: datetime) -> datetime
             return now
         case Outcome.HELD:
             return min(regular, now + schedule.HELD_RETRY)
-        case Outcome.FAILED:
+        case Outcome.FAILED | Outcome.MISMATCH:
             return min(regular, now + schedule.distance(failures))
         case _:
             # Refused deletes wait for somebody; everybody was read and written.

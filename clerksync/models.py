@@ -309,6 +309,7 @@ class ScheduledJob(models.Model):
         COMPLETED = "completed", _("completed")
         FAILED = "failed", _("failed")
         REFUSED = "refused", _("deletes refused")
+        MISMATCH = "mismatch", _("key of another instance")
         #: Another sync was at work, started by hand.
         HELD = "held", _("another was at work")
         INTERRUPTED = "interrupted", _("interrupted")

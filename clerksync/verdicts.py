@@ -170,9 +170,13 @@ def _of_jobs(facts: Facts, now: datetime) -> Iterator[Reason]:
         text = f"The scheduler has not been seen since {clock(seen_at, now=now)}."
         hint = "If something else runs the parts by now: manage.py run_clerk_scheduler --forget."
         yield Reason("scheduler_dead", State.BEHIND, text, command="manage.py run_clerk_scheduler", hint=hint)
+    if any(job.outcome == "mismatch" for job in facts.jobs):
+        text = "The secret key opens another Clerk instance than the one whose users are in the table."
+        yield Reason("instance_mismatch", State.BROKEN, text, command=f"{_FULL} --dry-run")
     for job in facts.jobs:
-        # What refused deletes mean is said already.
-        if job.failures >= FAILED_AFTER and job.outcome != "refused" and job.failing_since is not None:
+        # What the others mean is said already.
+        is_told = job.outcome in ("refused", "mismatch")
+        if job.failures >= FAILED_AFTER and not is_told and job.failing_since is not None:
             since = clock(job.failing_since, now=now)
             text = f"The scheduled part {job.part} has failed {job.failures} times in a row, since {since}."
             yield Reason("part_failed", State.BEHIND, text, command=COMMANDS[Part(job.part)])

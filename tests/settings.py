@@ -17,3 +17,6 @@ DATABASE_ROUTERS = ["tests.routers.SwitchRouter"]
 CLERK_SECRET_KEY = "sk_test_invented_for_the_tests_0123456789"
 CLERK_PUBLISHABLE_KEY = "pk_test_Y2xlcmsuaGFyYm91ci50ZXN0JA"
 CLERK_WEBHOOK_SIGNING_SECRET = "whsec_aW52ZW50ZWQgZm9yIHRlc3RzIG9mIGNsZXJrc3luYw=="
+
+# Django 6.1 wants to be told; older ones do not know it.
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}

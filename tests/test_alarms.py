@@ -11,13 +11,13 @@ from typing import Any
 import django
 import pytest
 from django.core import mail
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connections
 from django.test import Client, override_settings
 from django.utils import timezone
 
 from clerksync import alarms, jobs, signals, status
-from clerksync.models import Alarm, AlarmWatch, ScheduledJob, SyncRun, WebhookEvent
+from clerksync.models import Alarm, AlarmWatch, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.schedule import Part
 from clerksync.status import Reason, State, Status
 from clerksync.testing import FakeClerk
@@ -314,3 +314,23 @@ def test_scheduler__looks(clerk: FakeClerk) -> None:
         "completed"
     }
     assert SyncRun.objects.filter(state="completed").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_scheduler__another_instance(clerk: FakeClerk) -> None:
+    """A key of another instance is an alarm at once, and over once the key is right again."""
+    synced(Syncer(clerk), 2)
+    jobs.plan()
+    ScheduledJob.objects.update(next_at=START - timedelta(days=9999))
+    MirrorState.objects.update(instance_id="ins_another", key_fingerprint="")
+    with pytest.raises(CommandError):
+        call_command("run_clerk_scheduler", "--once")
+    assert ScheduledJob.objects.get(part="full").outcome == "mismatch"
+    assert (
+        "Clerk: The secret key opens another Clerk instance than the one whose users are in the table"
+        in subjects()
+    )
+    MirrorState.objects.update(instance_id=clerk.instance_id)
+    ScheduledJob.objects.update(next_at=START - timedelta(days=9999))
+    call_command("run_clerk_scheduler", "--once")
+    assert "instance_mismatch" not in [reason.code for reason in status.read().reasons]

@@ -91,7 +91,7 @@ def test_once__each_part(clerk: FakeClerk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"), [("refused", 1), ("failed", 1), ("interrupted", 130), ("held", 3)]
+    ("outcome", "status"), [("refused", 1), ("failed", 1), ("mismatch", 1), ("interrupted", 130), ("held", 3)]
 )
 def test_once__honest(monkeypatch: pytest.MonkeyPatch, outcome: str, status: int) -> None:
     """The exit status says how it ended."""

@@ -12,7 +12,7 @@ from clerksync.admin import formats
 from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.models import Alarm, ScheduledJob
 
-_KINDS = {"completed": "good", "failed": "bad", "refused": "bad", "died": "bad"}
+_KINDS = {"completed": "good", "failed": "bad", "refused": "bad", "mismatch": "bad", "died": "bad"}
 
 
 @admin.register(ScheduledJob)

@@ -58,7 +58,7 @@ class Command(BaseCommand):
         outcomes = {run.outcome for run in ended}
         if not ended:
             self._tell("Nothing is due.")
-        if outcomes & {Outcome.FAILED, Outcome.REFUSED}:
+        if outcomes & {Outcome.FAILED, Outcome.REFUSED, Outcome.MISMATCH}:
             raise CommandError("not everything that was due could be done", returncode=1)
         if Outcome.INTERRUPTED in outcomes:
             raise CommandError("stopped; the next run goes on", returncode=130)
