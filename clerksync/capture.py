@@ -17,11 +17,21 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, InterfaceError
 from django.db.models import Q, QuerySet, Subquery
 
-from clerksync import known, mirror, outage, pagereads
+from clerksync import known, mirror, outage, pagereads, quiet
 from clerksync.claims import Claims
 from clerksync.conf import settings
-from clerksync.exceptions import ClerkSyncError, ClerkUnavailable, DeletesRefused
-from clerksync.freshness import INTERVAL, Hints, Reason, age_of, between_reads, read_hints, stored, why_read
+from clerksync.exceptions import BudgetSpent, ClerkSyncError, ClerkUnavailable, DeletesRefused
+from clerksync.freshness import (
+    INTERVAL,
+    RETRY,
+    Hints,
+    Reason,
+    age_of,
+    between_reads,
+    read_hints,
+    stored,
+    why_read,
+)
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.placeholders import PlaceholderRules
 from clerksync.records import WATCHED
@@ -30,8 +40,6 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks at a row that another process is about to fill.
 _GLANCE = 0.05
-#: Seconds for which the same trouble is not logged again: every page may have it.
-_SILENCE = 60
 
 #: Has a user read later: takes the Clerk id and the time of the wish, in ms of Clerk's clock.
 Defer = Callable[[str, int], None]
@@ -93,7 +101,7 @@ class _Capture:
                 case reason:
                     self._refresh(reason)
         except (DatabaseError, InterfaceError) as error:
-            _warn("The table of users cannot be read or written: %s", error)
+            quiet.warn(logger, "The table of users cannot be read or written: %s", error)
         return self.user
 
     def _look(self) -> Reason | None:
@@ -124,11 +132,16 @@ class _Capture:
         if outage.is_on():
             self._put_in_doubt()
         elif not self._claim(reason):
-            pass
+            self._leave_alone(reason)
         elif self.defer is not None:
             self.defer(self.clerk_id, self.hints.issued_ms)
         else:
             self._read()
+
+    def _leave_alone(self, reason: Reason) -> None:
+        """Somebody has read the user a moment ago: do not ask the table on each page whether it is time again."""
+        if reason in (Reason.CLAIMS, Reason.DOUBT) and self.refresh_after != timedelta(0):
+            known.remember(self.clerk_id, fresh_for=RETRY, hints=self.hints)
 
     def _capture_new(self) -> None:
         """Read a new user once, however many requests there are; the others wait for the one that reads."""
@@ -178,11 +191,11 @@ class _Capture:
         try:
             pagereads.read_user(self.clerk_id)
         except DeletesRefused as error:
-            _warn("A user whom Clerk no longer shows stays: %s", error)
+            quiet.warn(logger, "A user whom Clerk no longer shows stays: %s", error)
         except (ClerkSyncError, ImproperlyConfigured) as error:
-            if isinstance(error, ClerkUnavailable):
+            if isinstance(error, ClerkUnavailable) and not isinstance(error, BudgetSpent):
                 outage.begin()
-            _warn("A user was not read for a page, which shows what is known: %s", error)
+            quiet.warn(logger, "A user was not read for a page, which shows what is known: %s", error)
             self._put_in_doubt()
         if self._look() is Reason.NEW:
             self._stop_waiting()
@@ -221,14 +234,3 @@ def _rows(clerk_id: str) -> QuerySet[ClerkUser]:
 
 def _hints(claims: Claims) -> Hints:
     return read_hints(claims.raw, settings.CLAIM_FIELDS, issued_ms=int(claims.issued_at * 1000))
-
-
-_warned: dict[str, float] = {}
-
-
-def _warn(message: str, error: Exception) -> None:
-    kind = f"{message} {type(error).__name__}"
-    now = time.monotonic()
-    if now - _warned.get(kind, -_SILENCE) >= _SILENCE:
-        _warned[kind] = now
-        logger.warning(message, error)

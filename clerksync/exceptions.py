@@ -8,6 +8,7 @@
     |-- TokenError               a session token that is not accepted; carries the reason
     |-- ClerkError               Clerk did not give what was asked for
     |   |-- ClerkUnavailable     no answer, 5xx or 429, after all retries
+    |   |   `-- BudgetSpent      not asked: the rate limit leaves no room in time
     |   |-- ClerkRejected        any other 4xx; carries status, code and trace id
     |   |   |-- KeyRejected      401: the secret key is wrong
     |   |   `-- NotFound         404
@@ -88,6 +89,10 @@ class ClerkError(ClerkSyncError):
 
 class ClerkUnavailable(ClerkError):
     """No answer, or only 5xx and 429, until the deadline."""
+
+
+class BudgetSpent(ClerkUnavailable):
+    """Clerk was not asked: our share of the rate limit, or a pause that Clerk asked for, leaves no room in time."""
 
 
 class ClerkRejected(ClerkError):

@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
-from clerksync import tokens
+from clerksync import quiet, tokens
 from clerksync.claims import Claims
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkError, TokenError
@@ -98,7 +98,7 @@ def verify(candidates: list[str]) -> Session:
                 state = State.EXPIRED if error.reason == "expired" else State.SIGNED_OUT
                 worst = Session(state, None, error)
         except (ClerkError, ImproperlyConfigured) as error:
-            logger.warning("A session token could not be verified: %s", error)
+            quiet.warn(logger, "A session token could not be verified: %s", error)
             worst = Session(worst.state, None, error)
     return worst
 

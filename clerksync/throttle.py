@@ -17,6 +17,7 @@ from typing import Literal, TypeVar
 
 from django.core.cache import cache
 
+from clerksync import quiet
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkUnavailable, SyncInterrupted
 
@@ -188,5 +189,5 @@ def ask_cache(question: Callable[[], T]) -> T | None:
     try:
         return question()
     except Exception as error:  # noqa: BLE001  # every backend has its own errors, and a cache that is down is a miss
-        logger.warning("The cache does not answer (%s): pauses are not shared", type(error).__name__)
+        quiet.warn(logger, "The cache does not answer, so pauses are not shared: %s", error)
         return None

@@ -19,7 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from clerksync import __version__, answers, signals
 from clerksync.answers import Answer
-from clerksync.exceptions import ClerkUnavailable, InvalidResponse
+from clerksync.exceptions import BudgetSpent, ClerkUnavailable, InvalidResponse
 from clerksync.throttle import Patience, Throttle, backoff
 
 API_VERSION = "2026-05-12"
@@ -92,6 +92,8 @@ class Transport:
         attempt = 0
         while True:
             while wait := self._throttle.take():
+                if wait >= patience.left:
+                    raise BudgetSpent(why)
                 patience.sleep(wait, why=why)
             patience.check()
             outcome = self._attempt(request, f"{self._api_url}/v1{path}", params, left=patience.left)

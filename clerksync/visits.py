@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from clerksync import known, linking
+from clerksync import known, linking, quiet
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
 from clerksync.freshness import aware
@@ -96,7 +96,7 @@ class Visit:
             try:
                 self._row = _load(self.session.claims.user_id)
             except (DatabaseError, InterfaceError) as error:
-                logger.warning("The table of users cannot be read: %s", error)
+                quiet.warn(logger, "The table of users cannot be read: %s", error)
             self._is_read = True
         return self._row
 
@@ -123,7 +123,7 @@ class Visit:
             # Of the row, too: not every model has is_active, and it may not have been written yet.
             user = None if row is None or row.is_shut_out else django_user_of(row)
         except (DatabaseError, InterfaceError) as error:
-            logger.warning("The Django user cannot be read: %s", error)
+            quiet.warn(logger, "The Django user cannot be read: %s", error)
             user = None
         return AnonymousUser() if user is None or not user.is_active else user
 

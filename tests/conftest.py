@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 from django.core.cache import caches
 
+from clerksync import quiet
 from clerksync.testing import FakeClerk
 from tests import databases
 from tests.processes import forget_keys
@@ -64,7 +65,8 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
-    """No test sees what another has cached."""
+    """No test sees what another has cached, or is silent because another has warned."""
+    quiet._warned.clear()
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()

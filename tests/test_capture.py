@@ -47,11 +47,6 @@ def age(clerk_id: str, seconds: float) -> None:
     MirrorState.objects.update(updates_as_of=moment)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("clerksync.capture._warned", {})
-
-
 @pytest.fixture
 def known(clerk: FakeClerk) -> str:
     """A user whom the table holds."""
@@ -286,6 +281,28 @@ def test_outage__others_do_not_try(clerk: FakeClerk) -> None:
     capture(claims_of(clerk, second))
     assert (outage.is_on(), reads(clerk)) == (True, before)
     assert ClerkUser.objects.filter(state="incomplete").count() == 2
+
+
+@override_settings(CLERKSYNC_RATE_LIMIT=10, CLERKSYNC_WEB_RATE_SHARE=0.1)
+def test_budget_spent__no_outage(clerk: FakeClerk) -> None:
+    """A page that may not ask now says nothing about whether Clerk can be reached."""
+    first, second = (clerk.create_user(first_name=name) for name in ("Isla", "Marin"))
+    assert (capture(claims_of(clerk, first["id"])) or ClerkUser()).first_name == "Isla"
+    began = time.monotonic()
+    assert (capture(claims_of(clerk, second["id"])) or ClerkUser()).state == "incomplete"
+    assert time.monotonic() - began < 1
+    assert (outage.is_on(), reads(clerk)) == (False, 1)
+
+
+@override_settings(CLERKSYNC_CLAIM_FIELDS={"name": "first_name"})
+def test_claims__always_disagree(clerk: FakeClerk, known: str) -> None:
+    """A claim that never agrees costs a look at the table now and then, and not on every page."""
+    clerk.advance(seconds=5)
+    claims = claims_of(clerk, known, name="Other")
+    for _ in range(2):
+        capture(claims)
+    assert is_settled(claims)
+    assert reads(clerk) == 1
 
 
 def test_unknown_to_clerk__nobody_waits(clerk: FakeClerk) -> None:

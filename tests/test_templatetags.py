@@ -30,6 +30,12 @@ def test_clerk_script() -> None:
 
 
 @override_settings(CLERK_PUBLISHABLE_KEY=KEY)
+def test_clerk_script__posted() -> None:
+    """A page that answers a form is not loaded again."""
+    assert 'data-clerk-state=""' in render(clerk_state="expired", method="POST")
+
+
+@override_settings(CLERK_PUBLISHABLE_KEY=KEY)
 def test_clerk_script__version_and_nonce() -> None:
     """Another version may be asked for; a nonce of the Content-Security-Policy is taken over."""
     assert "clerk-js@5/" in render('{% clerk_script version="5" %}')

@@ -30,7 +30,8 @@ def clerk_script(context: Context, *, version: str = "6", nonce: str = "") -> di
     host = frontend_host(key)
     return {
         "key": key,
-        "state": getattr(request, "clerk_state", ""),
+        # What was posted must not be posted again.
+        "state": getattr(request, "clerk_state", "") if getattr(request, "method", "") == "GET" else "",
         "source": f"https://{host}/npm/@clerk/clerk-js@{version}/dist/clerk.browser.js" if host else "",
         "nonce": nonce or str(getattr(request, "csp_nonce", "") or ""),
     }
