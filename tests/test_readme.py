@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from argparse import SUPPRESS
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.test import RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
-from clerksync import exceptions, foreign, status, verdicts
+from clerksync import exceptions, foreign, signals, status, verdicts
 from clerksync.breaker import default_limit
 from clerksync.comparing import broken_rules
 from clerksync.conf import Settings, settings
@@ -323,6 +324,20 @@ def test_middleware__as_shown(clerk: FakeClerk, rf: RequestFactory) -> None:
         account = load(module["account"])(rf.get("/", headers=headers))
         team = async_to_sync(load(module["team"]))(rf.get("/", headers=headers))
     assert (account.content, team.content) == (b"Hello Isla Berg", b"Organisation harbour")
+
+
+def test_alarms__as_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The receiver of section 8 is told of alarms."""
+    module: dict[str, Any] = {}
+    exec(next(block for block in blocks("python") if "alarm_raised.connect" in block), module)  # noqa: S102  # our own
+    try:
+        signals.alarm_raised.send(
+            None, code="stale", text="No sync.", since=datetime(2026, 6, 1, 3, tzinfo=UTC)
+        )
+    finally:
+        signals.alarm_raised.disconnect(module["tell_chat"])
+        signals.alarm_resolved.disconnect(module["tell_chat"])
+    assert capsys.readouterr().out == "stale since 03:00: No sync.\n"
 
 
 def test_answers__all_named() -> None:
