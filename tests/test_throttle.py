@@ -160,7 +160,13 @@ class DownCache:
 
 @pytest.mark.parametrize(
     ("key", "purpose", "rate"),
-    [(LIVE, "sync", 500), (TEST, "sync", 50), (LIVE, "web", 100), (TEST, "web", 10), ("live_old", "sync", 500)],
+    [
+        (LIVE, "sync", 500),
+        (TEST, "sync", 50),
+        (LIVE, "web", 100),
+        (TEST, "web", 10),
+        ("live_old", "sync", 500),
+    ],
 )
 def test_allowed_rate__key_kind(key: str, purpose: Any, rate: float) -> None:
     """A live key has ten times the rate of a test key; a web process takes a small share."""
