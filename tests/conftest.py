@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import hypothesis
 import pytest
+from django.conf import settings as django_settings
 from django.core.cache import caches
 
 from clerksync import quiet
@@ -67,7 +68,9 @@ def pytest_report_header() -> str:
 def _empty_caches() -> Iterator[None]:
     """No test sees what another has cached, or is silent because another has warned."""
     quiet._warned.clear()
+    before = django_settings._wrapped  # type: ignore[misc]  # an attribute that no type knows
     yield
+    assert django_settings._wrapped is before, "settings of this test are left to the next"  # type: ignore[misc]
     for cache in caches.all(initialized_only=True):
         cache.clear()
 

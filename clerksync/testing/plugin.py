@@ -14,13 +14,14 @@ unless it is marked with ``@pytest.mark.real_clerk``.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import pytest
 
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.guard import no_real_clerk
-from clerksync.testing.stage import Stage, open_stage
+from clerksync.testing.stage import Apply, Stage, open_stage
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,7 +45,26 @@ def clerk_stage() -> Iterator[Stage]:
 
 
 @pytest.fixture
-def clerk(clerk_stage: Stage) -> Iterator[FakeClerk]:
+def clerk(clerk_stage: Stage, request: pytest.FixtureRequest) -> Iterator[FakeClerk]:
     """An empty Clerk for this test alone; Django's settings name its address and its keys."""
-    with clerk_stage.fresh_clerk() as clerk:
+    with clerk_stage.fresh_clerk(_with_pytest_django(request)) as clerk:
         yield clerk
+
+
+def _with_pytest_django(request: pytest.FixtureRequest) -> Apply | None:
+    """Set settings by pytest-django's fixture, which takes back all of a test's settings in the right order.
+
+    Whatever the order of a test's fixtures: overrides that end in another order than the reverse of
+    their beginning would leave settings of one test to the next.
+    """
+    try:
+        settings = request.getfixturevalue("settings")
+    except pytest.FixtureLookupError:
+        return None
+
+    def apply(values: dict[str, Any]) -> AbstractContextManager[object]:
+        for name, value in values.items():
+            setattr(settings, name, value)
+        return nullcontext()
+
+    return apply

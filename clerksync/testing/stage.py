@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 from django.core.cache import caches
 from django.test.utils import override_settings
@@ -16,6 +17,9 @@ from clerksync.testing.clock import VirtualClock
 from clerksync.testing.deliveries import WEBHOOK_SECRET
 from clerksync.testing.server import HOST, serve
 from clerksync.testing.wire import Request, Response
+
+#: Brings settings into force for the time of a block, or for longer.
+Apply = Callable[[dict[str, Any]], AbstractContextManager[object]]
 
 _IN_MEMORY = "django.core.cache.backends.locmem.LocMemCache"
 
@@ -32,25 +36,33 @@ class Stage:
         return self._clerk.handle(request)
 
     @contextmanager
-    def fresh_clerk(self) -> Iterator[FakeClerk]:
+    def fresh_clerk(self, apply: Apply | None = None) -> Iterator[FakeClerk]:
         """Serve an empty Clerk, and let the settings name its address and its keys.
 
+        They do so until the block ends, or as long as ``apply`` says, which is given the settings.
         What clerksync keeps by key (budgets, pauses) begins anew, because each Clerk has a key of its
         own. Django's caches are emptied if they are in memory; others may not belong to the tests.
         """
         self._clerk = _new_clerk()
         _empty_caches()
         try:
-            with override_settings(
-                CLERK_API_URL=self.url,
-                CLERK_SECRET_KEY=self._clerk.secret_key,
-                CLERK_PUBLISHABLE_KEY=self._clerk.publishable_key,
-                CLERK_WEBHOOK_SIGNING_SECRET=WEBHOOK_SECRET,
-                CLERKSYNC_RATE_LIMIT=1_000_000,
-            ):
+            with (apply or _override)(self._settings()):
                 yield self._clerk
         finally:
             _empty_caches()
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "CLERK_API_URL": self.url,
+            "CLERK_SECRET_KEY": self._clerk.secret_key,
+            "CLERK_PUBLISHABLE_KEY": self._clerk.publishable_key,
+            "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET,
+            "CLERKSYNC_RATE_LIMIT": 1_000_000,
+        }
+
+
+def _override(values: dict[str, Any]) -> AbstractContextManager[object]:
+    return override_settings(**values)
 
 
 @contextmanager

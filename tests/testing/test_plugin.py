@@ -34,6 +34,13 @@ def test_clerk__with_the_settings_fixture(clerk: FakeClerk, settings: object) ->
     assert clerk.secret_key != "sk_test_another"
 
 
+@pytest.mark.parametrize("turn", [1, 2])
+def test_clerk__after_the_settings_fixture(settings: object, clerk: FakeClerk, turn: int) -> None:
+    """Whichever fixture comes first, nothing of one test is left to the next."""
+    assert conf.settings.REFRESH_AFTER == 300
+    settings.CLERKSYNC_REFRESH_AFTER = turn  # type: ignore[attr-defined]
+
+
 def test_clerk__with_a_live_server(live_server: LiveServer, clerk: FakeClerk) -> None:
     """Threads see the same Clerk and the same settings."""
     clerk.create_user()
