@@ -23,6 +23,7 @@ from clerksync.schedule import Part
 from clerksync.testing import FakeClerk, Request
 from tests import databases, processes, proxies
 from tests.forked_syncs import Forks, forking
+from tests.freezing import freeze
 from tests.syncing import LISTS, Syncer, differences, last_run, small_pages
 
 pytestmark = [
@@ -173,7 +174,7 @@ def test_pause__past_the_claim(clerk: FakeClerk, schedulers: Schedulers) -> None
     clerk.fail("slow", seconds=0.3, times=None, on=LISTS)
     sleeper = schedulers.start()
     until(is_writing)
-    os.kill(sleeper, signal.SIGSTOP)
+    freeze(sleeper)
     clerk.clear_faults()
     other = schedulers.start()
     until(lambda: job().outcome == "completed", said=schedulers.forks.said)

@@ -23,6 +23,7 @@ from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.testing import FakeClerk, Request
 from tests import processes
 from tests.forked_syncs import Forks, forking
+from tests.freezing import freeze
 from tests.syncing import COUNT, LISTS, READS, Syncer, differences, everything, execute, last_run, small_pages
 
 pytestmark = [
@@ -155,7 +156,7 @@ def test_pause__past_the_expiry(clerk: FakeClerk, forks: Forks) -> None:
     clerk.fail("slow", seconds=0.15, times=None, on=LISTS)
     sleeper = forks.start(settings=clerk_settings(), lease=1)
     until(lambda: ClerkUser.objects.count() > before)
-    os.kill(sleeper, signal.SIGSTOP)
+    freeze(sleeper)
     clerk.clear_faults()
     small_pages(clerk)
     until(lambda: forks.wait(forks.start(settings=clerk_settings())) == 0)
