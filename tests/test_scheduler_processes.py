@@ -107,8 +107,8 @@ def schedulers(forker: subprocess.Popen[str], tmp_path: Path) -> Iterator[Schedu
 
 
 def until(condition: Callable[[], object], *, said: Callable[[], str] = str) -> None:
-    """Wait for something that another process does."""
-    end = time.monotonic() + 20
+    """Wait for something that another process does; it may find a lease held, and come again after 20 s."""
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, said()
         time.sleep(0.01)
