@@ -1,0 +1,20 @@
+"""The tables: users, the state of the mirror, runs, scheduled jobs, alarms, events."""
+
+from __future__ import annotations
+
+from clerksync.models.alarms import Alarm, AlarmWatch
+from clerksync.models.events import RejectedDeliveries, WebhookEvent
+from clerksync.models.runs import MirrorState, ScheduledJob, SyncRun
+from clerksync.models.users import SHORT_NAMES, ClerkUser
+
+__all__ = [
+    "SHORT_NAMES",
+    "Alarm",
+    "AlarmWatch",
+    "ClerkUser",
+    "MirrorState",
+    "RejectedDeliveries",
+    "ScheduledJob",
+    "SyncRun",
+    "WebhookEvent",
+]
