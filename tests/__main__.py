@@ -1,6 +1,7 @@
 """The test command: ``python -m tests`` runs everything that has to pass.
 
 ``python -m tests --fast`` runs pytest on SQLite alone. What follows ``--`` goes to pytest.
+``python -m tests --long`` tries everything far more often, for hours (``tests/profiles.py``).
 ``python -m tests --matrix`` runs tox: the lowest and the newest versions of Python and of what we depend
 on. What follows ``--`` goes to tox.
 All steps are run whatever fails; the exit status is 1 if any did.
@@ -19,11 +20,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import databases
+from tests import databases, figures, profiles
 from tests.processes import PRODUCTION, forget_keys
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+CONVERGENCE = "tests/convergence"
+CRASH = "tests/crash"
+PLAIN = (sys.executable, "-m", "pytest")
+MEASURED = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-n", "2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ def main() -> int:
     """Run the steps and sum up."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="pytest on SQLite alone")
+    parser.add_argument("--long", action="store_true", help="everything, far more often: takes hours")
     parser.add_argument("--matrix", action="store_true", help="the lowest and the newest versions, by tox")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for pytest or tox, after --")
     options = parser.parse_args()
@@ -53,8 +59,10 @@ def main() -> int:
         return _summary([_timed(_pytest("sqlite", *options.arguments))])
     if options.matrix:
         return _summary([_timed(_tox(*options.arguments))])
-    with _measured() as coverage:
-        steps = [*_static(), *_suites(*options.arguments), *coverage]
+    if options.long:
+        os.environ[profiles.NAME] = "long"
+    with _measured() as coverage, figures.collected():
+        steps = [*_static(), *_suites(*options.arguments), *_trials(*options.arguments), *coverage]
         return _summary([_timed(step) for step in steps])
 
 
@@ -71,15 +79,25 @@ def _static() -> list[Step]:
 
 
 def _suites(*arguments: str) -> list[Step]:
-    coverage = (sys.executable, "-m", "coverage", "run", "--parallel-mode")
-    runner = (*coverage, "-m", "pytest", "-n", "2")
+    rest = [f"--ignore={path}" for path in (CONVERGENCE, CRASH)]
     first, *others = databases.KINDS
-    everything = _pytest(first, *arguments, runner=runner)
-    return [everything, *(_pytest(kind, "--database-only", *arguments, runner=runner) for kind in others)]
+    everything = _pytest(first, *rest, *arguments, runner=MEASURED)
+    return [
+        everything,
+        *(_pytest(kind, "--database-only", *rest, *arguments, runner=MEASURED) for kind in others),
+    ]
 
 
-def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = (sys.executable, "-m", "pytest")) -> Step:
-    return Step(f"Tests on {kind}", (*runner, *arguments), {databases.KIND: kind})
+def _trials(*arguments: str) -> list[Step]:
+    """What tries things at random, in a profile; convergence compares the two kinds of databases itself."""
+    return [
+        _pytest("postgresql", CONVERGENCE, *arguments, runner=MEASURED, title="Convergence"),
+        *(_pytest(kind, CRASH, *arguments, runner=MEASURED, title="Crashes") for kind in databases.KINDS),
+    ]
+
+
+def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = PLAIN, title: str = "Tests") -> Step:
+    return Step(f"{title} on {kind}", (*runner, *arguments), {databases.KIND: kind})
 
 
 def _tox(*arguments: str) -> Step:
@@ -111,6 +129,8 @@ def _summary(results: list[tuple[Step, bool, float]]) -> int:
     print("\n=== Summary ===")
     for step, passed, seconds in results:
         print(f"{'ok    ' if passed else 'FAILED'} {step.title} ({seconds:.0f} s)")
+    for name, value in figures.sums().items() if figures.FILE in os.environ else ():
+        print(f"{name}: {value:,.10g}")
     return 0 if all(passed for _, passed, _ in results) else 1
 
 
