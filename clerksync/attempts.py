@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from clerksync import alarms, parts
+from clerksync import alarms, counts, parts
 from clerksync.exceptions import (
     ClerkSyncError,
     DeletesRefused,
@@ -49,8 +49,10 @@ def attempt(part: Part, stop: Event) -> Ended:
 
 
 def look_for_alarms() -> None:
-    """Tell of what is wrong; what goes wrong here is logged, and must not end the loop."""
+    """Count the latest events, and tell of what is wrong; what goes wrong here is logged, and must not end the loop."""
     try:
+        while counts.count_events():
+            pass
         alarms.evaluate()
     except Exception:
         logger.exception("the alarms could not be looked at")

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from clerksync import instances, leases, runs, watermarks
+from clerksync import census, instances, leases, runs, watermarks
 from clerksync.client import ClerkClient
 from clerksync.conf import settings
 from clerksync.exceptions import SyncIncomplete
@@ -90,3 +90,5 @@ class _Incremental(Runner):
             )
         self.advance(updates_ms=started_ms)
         self.drain()
+        if self.run is not None:
+            census.take_if_old()

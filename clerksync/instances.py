@@ -46,6 +46,6 @@ def _remember(state: MirrorState, instance: Instance, *, fingerprint: str) -> No
         values["key_fingerprint"] = fingerprint
     if state.instance_id != instance.id:
         values |= {"instance_id": instance.id, "environment": instance.environment_type}
-        values |= {"updates_as_of": None, "deletes_as_of": None, "census": {}}
+        values |= {"updates_as_of": None, "deletes_as_of": None, "census": {}, "census_at": None}
     if values:
         MirrorState.objects.update_or_create(pk=1, defaults=values)

@@ -10,7 +10,9 @@ from django.db import connections, router
 from django.db.models import F
 from django.utils import timezone
 
+from clerksync import counts
 from clerksync.conf import settings
+from clerksync.counts import Key
 from clerksync.models import RejectedDeliveries, WebhookEvent
 from clerksync.tables import adapt_ms, adapt_time
 
@@ -123,6 +125,7 @@ def count_rejection(reason: str) -> None:
             [RejectedDeliveries(hour=hour, reason=reason, count=0, last_at=now)], ignore_conflicts=True
         )
         counted.update(count=F("count") + 1, last_at=now)
+    counts.add_total(Key("rejected", reason))
 
 
 def prune(*, days: int | None = None) -> int:
@@ -131,12 +134,15 @@ def prune(*, days: int | None = None) -> int:
     Returns:
         How many events were deleted.
     """
+    while counts.count_events(settle=False):
+        pass  # what is gone can no longer be counted
     before = timezone.now() - timedelta(days=settings.EVENT_RETENTION_DAYS if days is None else days)
     old = WebhookEvent.objects.filter(received_at__lt=before).order_by("received_at")
     pruned = 0
     while ids := list(old.values_list("pk", flat=True)[:PRUNE_AT_ONCE]):
         pruned += WebhookEvent.objects.filter(pk__in=ids).delete()[0]
     RejectedDeliveries.objects.filter(hour__lt=before).delete()
+    counts.prune()
     return pruned
 
 

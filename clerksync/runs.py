@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
+from django.db import router, transaction
 from django.utils import timezone
 
+from clerksync import counts
 from clerksync.client import Instance
+from clerksync.counts import Key
 from clerksync.exceptions import DeletesRefused, SyncIncomplete, SyncInterrupted
 from clerksync.models import SyncRun
 from clerksync.pages import Checkpoint
+from clerksync.records import Outcome
 from clerksync.tally import Report, Tally
 
 #: A run that was cut is resumed within this time; later, what it has read is too old.
@@ -46,9 +50,10 @@ def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> t
 def begin(kind: SyncRun.Kind, *, instance_id: str, options: dict[str, Any] | None = None) -> SyncRun:
     """A new run; under the lease, so whichever run of this kind seems to be at work is dead."""
     now = timezone.now()
-    SyncRun.objects.filter(kind=kind, state=SyncRun.State.RUNNING).update(
+    died = SyncRun.objects.filter(kind=kind, state=SyncRun.State.RUNNING).update(
         state=SyncRun.State.INTERRUPTED, finished_at=now, error="the process ended"
     )
+    counts.add({Key("runs", kind, SyncRun.State.INTERRUPTED): died}, at=now)
     return SyncRun.objects.create(
         kind=kind, instance_id=instance_id, options=options or {}, started_at=now, progressed_at=now
     )
@@ -80,7 +85,24 @@ def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report
         throttled=run.throttled + report.throttled,
         walk_started_ms=checkpoint.started_ms,
     )
+    # What a run had counted before it was resumed is in the counts already.
+    _count(
+        run.kind, state, report, {name: tally.counts[name] - run.counts.get(name, 0) for name in tally.counts}
+    )
     _forget(run, is_idle=_is_idle(state, tally.counts))
+
+
+def _count(kind: str, state: str, report: Report, done: Mapping[str, int]) -> None:
+    """Count what outlives the row."""
+    values = {
+        Key("runs", kind, state): 1,
+        Key("run_ms", kind): round(report.seconds * 1000),
+        Key("requests", kind): report.requests,
+        Key("throttled", kind): report.throttled,
+        **{Key("changes", "", name): done.get(name, 0) for name in ("missed", "delivered")},
+        **{Key("users", kind, name): done.get(name, 0) for name in (*Outcome, "skipped")},
+    }
+    counts.add({key: value for key, value in values.items() if value > 0}, at=timezone.now())
 
 
 def _forget(run: SyncRun, *, is_idle: bool) -> None:
@@ -108,7 +130,7 @@ def prune() -> int:
 def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
     """Keep what a sync of some users did."""
     now = timezone.now()
-    run = SyncRun.objects.create(
+    run = SyncRun(
         kind=kind,
         state=SyncRun.State.COMPLETED if report.error is None else SyncRun.State.FAILED,
         instance_id=report.instance_id,
@@ -121,6 +143,9 @@ def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:
         finished_at=now,
         error=str(report.error or ""),
     )
+    with transaction.atomic(using=router.db_for_write(SyncRun)):
+        run.save(force_insert=True)
+        _count(kind, run.state, report, report.counts)
     _forget(run, is_idle=_is_idle(run.state, run.counts))
     return run
 

@@ -1,113 +1,81 @@
-"""Is the mirror right now? One answer, for the command, the health URL, the admin and alarms."""
+"""Is the mirror right now? One answer, for the command, the health URL, metrics, the dashboard and alarms.
+
+- ``read()``: how the mirror stands, a ``Status``. Seven queries; nothing is written.
+- ``measure()``: the same with its history, ``Figures``: hours, days, lag, use of the API. Counts the latest
+  events first, if nobody else has done so in the last minute.
+- ``totals()``: what was counted since the installation, for metrics; counts the latest events, too.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass, fields
+from datetime import datetime
 
 from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
-from clerksync import facts, mirror, verdicts
+from clerksync import counts, facts, figures, mirror, verdicts
 from clerksync.facts import Facts
+from clerksync.figures import ApiUse, Counted, History, Lag, Slot
+from clerksync.standing import LastJob, LastRun, Status
 from clerksync.verdicts import Reason, State
 
-__all__ = ["LastRun", "Reason", "State", "Status", "read"]
+__all__ = [
+    "ApiUse",
+    "Figures",
+    "Lag",
+    "LastJob",
+    "LastRun",
+    "Reason",
+    "Slot",
+    "State",
+    "Status",
+    "measure",
+    "read",
+    "totals",
+]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """How the last run of a kind stands or ended; ``age`` in seconds since it began."""
-
-    state: str
-    started_at: datetime
-    age: float
-    error: str
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How the mirror stands.
+class Figures(History):
+    """How the mirror stands, and how it came to that."""
 
-    ``updates_as_of`` and ``deletes_as_of`` are times of Clerk's clock: all that Clerk's lists showed by
-    then is in the table; that a change is listed within CLERKSYNC_OVERLAP is assumed. ``right_up_to`` is
-    the first of them, or earlier while a user is in doubt. ``users`` are rows by state as of the last full
-    sync. ``missed`` and ``delivered`` are of the last 24 hours.
+    status: Status
+
+
+def measure(*, now: datetime | None = None) -> Figures:
+    """Say how the mirror stands, with its history; without one if the database cannot be read."""
+    now = now or timezone.now()
+    _count_events()
+    found = read(now=now)
+    try:
+        history = figures.read(now)
+    except DatabaseError as error:
+        logger.warning("the history of the mirror cannot be read: %s", type(error).__name__)
+        history = History()
+    return Figures(status=found, **{one.name: getattr(history, one.name) for one in fields(history)})
+
+
+def totals() -> Counted:
+    """What was counted since the installation, by name, and by kind and outcome.
+
+    Raises:
+        django.db.Error: The database cannot be read, or has other tables.
     """
+    _count_events()
+    return figures.read_totals()
 
-    state: State
-    reasons: tuple[Reason, ...] = ()
-    instance_id: str = ""
-    environment: str = ""
-    updates_as_of: datetime | None = None
-    deletes_as_of: datetime | None = None
-    right_up_to: datetime | None = None
-    users: Mapping[str, int] = field(default_factory=dict)
-    doubts: Mapping[str, int] = field(default_factory=dict)
-    parked: int = 0
-    failed: int = 0
-    last_event_at: datetime | None = None
-    missed: int = 0
-    delivered: int = 0
-    runs: Mapping[str, LastRun] = field(default_factory=dict)
-    holders: Mapping[str, str] = field(default_factory=dict)
-    read_at: datetime = field(default_factory=timezone.now)
 
-    @property
-    def exit_status(self) -> int:
-        """0 in step, 1 behind, 2 broken."""
-        return list(State).index(self.state)
-
-    @property
-    def missed_share(self) -> float | None:
-        """The part of the changes that no webhook told, 0 to 1; None if there were no changes."""
-        changes = self.missed + self.delivered
-        return self.missed / changes if changes else None
-
-    @property
-    def sentence(self) -> str:
-        """The answer in one line, with what to do."""
-        return verdicts.describe(self.state, self.reasons, right_up_to=self.right_up_to, now=self.read_at)
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON. Nothing in it is about a person."""
-        return {
-            **self.public(),
-            "runs": {kind: {**_public(run), "error": run.error} for kind, run in sorted(self.runs.items())},
-            "holders": dict(self.holders),
-        }
-
-    def public(self) -> dict[str, Any]:
-        """The same without what is nobody else's business: hosts, and the words of errors."""
-        share = self.missed_share
-        return {
-            "state": self.state.value,
-            "sentence": self.sentence,
-            "reasons": [reason.as_dict() for reason in self.reasons],
-            "instance": self.instance_id,
-            "environment": self.environment,
-            "updates_as_of": _text(self.updates_as_of),
-            "deletes_as_of": _text(self.deletes_as_of),
-            "right_up_to": _text(self.right_up_to),
-            "users": dict(self.users),
-            "in_doubt": sum(self.doubts.values()),
-            "doubts": dict(self.doubts),
-            "parked": self.parked,
-            "failed": self.failed,
-            "last_event_at": _text(self.last_event_at),
-            "missed": self.missed,
-            "delivered": self.delivered,
-            "missed_share": None if share is None else round(share, 4),
-            "runs": {kind: _public(run) for kind, run in sorted(self.runs.items())},
-            "read_at": _text(self.read_at),
-        }
+def _count_events() -> None:
+    try:
+        counts.count_events()
+    except DatabaseError as error:  # read-only, for instance: what was counted before can be told
+        logger.warning("the latest events could not be counted: %s", type(error).__name__)
 
 
 def read(*, now: datetime | None = None) -> Status:
@@ -137,6 +105,7 @@ def _status(found: Facts, now: datetime) -> Status:
         deletes_as_of=state.deletes_as_of,
         right_up_to=verdicts.right_up_to(found),
         users=state.census,
+        users_as_of=state.census_at,
         doubts=Counter(reason for reason, _ in found.doubts),
         parked=found.events.get("parked", 0),
         failed=found.events.get("failed", 0),
@@ -155,6 +124,12 @@ def _status(found: Facts, now: datetime) -> Status:
             )
             if held
         },
+        jobs={
+            job.part: LastJob(
+                job.next_at, job.finished_at, job.outcome, job.failures, job.failing_since, job.seen_at
+            )
+            for job in found.jobs
+        },
         read_at=now,
     )
 
@@ -169,11 +144,3 @@ def _unreadable(error: DatabaseError) -> Reason:
         )
     text = f"The tables of clerksync cannot be read ({type(error).__name__})."
     return Reason("tables_unreadable", State.BROKEN, text, command="manage.py migrate")
-
-
-def _public(run: LastRun) -> dict[str, Any]:
-    return {"state": run.state, "started_at": _text(run.started_at), "age": round(run.age)}
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")

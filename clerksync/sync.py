@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count
-
-from clerksync import instances, leases, misses, runs, watermarks
+from clerksync import census, instances, leases, misses, runs, watermarks
 from clerksync.client import ClerkClient, Instance
 from clerksync.exceptions import SyncIncomplete
 from clerksync.leases import Lease
-from clerksync.models import ClerkUser, MirrorState, SyncRun
+from clerksync.models import ClerkUser, SyncRun
 from clerksync.pages import SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
@@ -150,6 +148,4 @@ class _FullSync(Runner):
     def _finish_deletes(self, found: int) -> None:
         self.tally.counts.update(misses.judge_deletes(found, self.known, now_ms=self.client.now_ms()))
         self.advance(deletes_ms=self.checkpoint.started_ms)
-        census = dict(ClerkUser.objects.values_list("state").annotate(Count("pk")).order_by())
-        with self.writing():
-            MirrorState.objects.filter(pk=1).update(census=census)
+        census.take()

@@ -1,8 +1,9 @@
-"""The tables: users, the state of the mirror, runs, scheduled jobs, alarms, events."""
+"""The tables: users, the state of the mirror, runs, scheduled jobs, alarms, events, counts."""
 
 from __future__ import annotations
 
 from clerksync.models.alarms import Alarm, AlarmWatch
+from clerksync.models.counts import CountedEvents, HourlyCount, TotalCount
 from clerksync.models.events import RejectedDeliveries, WebhookEvent
 from clerksync.models.runs import MirrorState, ScheduledJob, SyncRun
 from clerksync.models.users import SHORT_NAMES, ClerkUser
@@ -12,9 +13,12 @@ __all__ = [
     "Alarm",
     "AlarmWatch",
     "ClerkUser",
+    "CountedEvents",
+    "HourlyCount",
     "MirrorState",
     "RejectedDeliveries",
     "ScheduledJob",
     "SyncRun",
+    "TotalCount",
     "WebhookEvent",
 ]

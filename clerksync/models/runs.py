@@ -21,8 +21,9 @@ class MirrorState(models.Model):
     updates_as_of = models.DateTimeField(_("updates known up to"), null=True, blank=True)
     deletes_as_of = models.DateTimeField(_("deletes known up to"), null=True, blank=True)
     skew_ms = models.BigIntegerField(_("our clock is ahead of Clerk's by (ms)"), default=0)
-    #: Rows by state at the end of the last full sync: counting a million takes too long for a probe.
+    #: Rows by state, as a sync has counted them: counting a million takes too long for a probe.
     census = models.JSONField(_("rows by state"), default=dict, blank=True)
+    census_at = models.DateTimeField(_("rows counted"), null=True, blank=True)
 
     full_holder = models.CharField(max_length=200, default="", blank=True)
     full_fence = models.BigIntegerField(default=0)

@@ -1,0 +1,136 @@
+"""How the mirror stands, as a value: what ``status.py`` answers, in words and for JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from django.utils import timezone
+
+from clerksync import verdicts
+from clerksync.verdicts import Reason, State
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """How the last run of a kind stands or ended; ``age`` in seconds since it began."""
+
+    state: str
+    started_at: datetime
+    age: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastJob:
+    """When a scheduled part runs next, and how its last run ended; the scheduler was ``seen_at`` then."""
+
+    next_at: datetime
+    finished_at: datetime | None
+    outcome: str
+    failures: int
+    failing_since: datetime | None
+    seen_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """How the mirror stands.
+
+    ``updates_as_of`` and ``deletes_as_of`` are times of Clerk's clock: all that Clerk's lists showed by
+    then is in the table; that a change is listed within CLERKSYNC_OVERLAP is assumed. ``right_up_to`` is
+    the first of them, or earlier while a user is in doubt. ``users`` are rows by state as a sync has
+    counted them at ``users_as_of``. ``jobs`` is empty where no scheduler is used. ``missed`` and ``delivered`` are of the last 24 hours.
+    """
+
+    state: State
+    reasons: tuple[Reason, ...] = ()
+    instance_id: str = ""
+    environment: str = ""
+    updates_as_of: datetime | None = None
+    deletes_as_of: datetime | None = None
+    right_up_to: datetime | None = None
+    users: Mapping[str, int] = field(default_factory=dict)
+    users_as_of: datetime | None = None
+    doubts: Mapping[str, int] = field(default_factory=dict)
+    parked: int = 0
+    failed: int = 0
+    last_event_at: datetime | None = None
+    missed: int = 0
+    delivered: int = 0
+    runs: Mapping[str, LastRun] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
+    jobs: Mapping[str, LastJob] = field(default_factory=dict)
+    read_at: datetime = field(default_factory=timezone.now)
+
+    @property
+    def exit_status(self) -> int:
+        """0 in step, 1 behind, 2 broken."""
+        return list(State).index(self.state)
+
+    @property
+    def missed_share(self) -> float | None:
+        """The part of the changes that no webhook told, 0 to 1; None if there were no changes."""
+        changes = self.missed + self.delivered
+        return self.missed / changes if changes else None
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one line, with what to do."""
+        return verdicts.describe(self.state, self.reasons, right_up_to=self.right_up_to, now=self.read_at)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON. Nothing in it is about a person."""
+        return {
+            **self.public(),
+            "runs": {kind: {**_public(run), "error": run.error} for kind, run in sorted(self.runs.items())},
+            "holders": dict(self.holders),
+        }
+
+    def public(self) -> dict[str, Any]:
+        """The same without what is nobody else's business: hosts, and the words of errors."""
+        share = self.missed_share
+        return {
+            "state": self.state.value,
+            "sentence": self.sentence,
+            "reasons": [reason.as_dict() for reason in self.reasons],
+            "instance": self.instance_id,
+            "environment": self.environment,
+            "updates_as_of": _text(self.updates_as_of),
+            "deletes_as_of": _text(self.deletes_as_of),
+            "right_up_to": _text(self.right_up_to),
+            "users": dict(self.users),
+            "users_as_of": _text(self.users_as_of),
+            "in_doubt": sum(self.doubts.values()),
+            "doubts": dict(self.doubts),
+            "parked": self.parked,
+            "failed": self.failed,
+            "last_event_at": _text(self.last_event_at),
+            "missed": self.missed,
+            "delivered": self.delivered,
+            "missed_share": None if share is None else round(share, 4),
+            "runs": {kind: _public(run) for kind, run in sorted(self.runs.items())},
+            "jobs": {part: _public_job(job) for part, job in sorted(self.jobs.items())},
+            "read_at": _text(self.read_at),
+        }
+
+
+def _public(run: LastRun) -> dict[str, Any]:
+    return {"state": run.state, "started_at": _text(run.started_at), "age": round(run.age)}
+
+
+def _public_job(job: LastJob) -> dict[str, Any]:
+    return {
+        "next_at": _text(job.next_at),
+        "finished_at": _text(job.finished_at),
+        "outcome": job.outcome,
+        "failures": job.failures,
+        "failing_since": _text(job.failing_since),
+        "seen_at": _text(job.seen_at),
+    }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="seconds")
