@@ -1,84 +1,72 @@
-"""The drift report at scale: ``python -m tests.benchmarks.audit``.
+"""The drift report at scale.
 
 Serves so many users, syncs them, plants some defects of each kind, and lets the command find them in a
 process of its own, whose requests, time and memory are told. It fails unless exactly the planted are found.
-``CLERKSYNC_TEST_DATABASE`` chooses the database.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-import django
 import requests
 
-from tests import databases
+from clerksync.models import ClerkUser
+from tests.benchmarks import contest
+from tests.benchmarks.results import Result
+from tests.benchmarks.suites import Sizes
+from tests.benchmarks.world import NO_LIMIT, World, fake_clerk
+from tests.processes import environment
 
-_OUT = sys.stdout.write
-
-#: The audit, and what it took; the peak is in KB on Linux.
+#: The audit, and what it took.
 _AUDIT = """
-import resource, sys
+import sys
 import django
 django.setup()
 from django.core.management import call_command
-imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from tests.benchmarks import machine
+imported = machine.peak_mb()
 try:
     call_command("audit_clerk_users", "--format", "json")
 except SystemExit:
     pass
-print(imported, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+print(imported, machine.peak_mb(), file=sys.stderr)
 """
-_NO_LIMIT = 10_000_000
+#: Defects of each kind.
+_PLANTED = 50
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.audit", description=__doc__)
-    parser.add_argument("--users", type=int, nargs="+", default=[10_000, 100_000])
-    parser.add_argument("--planted", type=int, default=50, help="defects of each kind")
-    options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    with databases.running():
-        django.setup()
-        from tests.benchmarks import contest  # noqa: PLC0415  # models need the set-up
-
-        contest.prepare()
-        for users in options.users:
-            _measure(contest, users, options.planted)
-
-
-def _measure(contest: Any, users: int, planted: int) -> None:
-    from tests.benchmarks.world import fake_clerk  # noqa: PLC0415
-
+def measure(sizes: Sizes) -> Iterator[Result]:
+    """Yield the figures."""
+    users = sizes.users
     with fake_clerk(users) as world:
         contest.ours(world, payload=True)()
-        expected = _plant(world, planted)
+        expected = _plant(world, min(_PLANTED, users // 20))
         time.sleep(6)  # what is seconds old is not yet judged
-        for title, wanted in (("defects", expected), ("clean", None)):
-            if wanted is None:
+        for title, wanted in (("defects", expected), ("clean", Counter[tuple[str, str]]())):
+            if title == "clean":
                 contest.ours(world, payload=True)()
             told, seconds, memory = _audit(world)
             found = Counter((one["clerk_id"], one["kind"]) for one in told["findings"])
-            if found != (wanted or Counter()):
-                raise AssertionError(f"{len(found)} found, {len(wanted or ())} planted")
-            _OUT(
-                f"{databases.kind()}, {users} users, {title}: {sum(found.values())} found, "
-                f"{told['summary']['requests']} requests, {seconds:.1f} s, {memory}\n"
+            if found != wanted:
+                raise AssertionError(f"{len(found)} found, {len(wanted)} planted")
+            detail = f"{sum(found.values())} found, {told['summary']['requests']} requests, {memory}"
+            yield Result(
+                row="audit",
+                what=f"audit of {users:,} users, {title}",
+                measured=seconds,
+                unit=" s",
+                detail=detail,
             )
 
 
-def _plant(world: Any, planted: int) -> Counter[tuple[str, str]]:
+def _plant(world: World, planted: int) -> Counter[tuple[str, str]]:
     """Spoil users of the table, and delete some of Clerk's."""
-    from clerksync.models import ClerkUser  # noqa: PLC0415  # models need the set-up
-
     ids = list(ClerkUser.objects.order_by("created_ms").values_list("pk", flat=True))
     chosen = ids[:: max(1, len(ids) // (planted * 6))]
     groups = [chosen[number::6][:planted] for number in range(6)]
@@ -99,12 +87,10 @@ def _plant(world: Any, planted: int) -> Counter[tuple[str, str]]:
     return Counter((clerk_id, kind) for kind, group in zip(kinds, groups, strict=True) for clerk_id in group)
 
 
-def _audit(world: Any) -> tuple[dict[str, Any], float, str]:
-    from tests.processes import environment  # noqa: PLC0415  # it needs the set-up
-
+def _audit(world: World) -> tuple[dict[str, Any], float, str]:
     code = (
         f"from django.conf import settings\nsettings.CLERK_API_URL = {world.url!r}\n"
-        f"settings.CLERK_SECRET_KEY = {world.secret_key!r}\nsettings.CLERKSYNC_RATE_LIMIT = {_NO_LIMIT}\n"
+        f"settings.CLERK_SECRET_KEY = {world.secret_key!r}\nsettings.CLERKSYNC_RATE_LIMIT = {NO_LIMIT}\n"
     )
     started = time.perf_counter()
     done = subprocess.run(
@@ -116,9 +102,5 @@ def _audit(world: Any) -> tuple[dict[str, Any], float, str]:
         timeout=3600,
     )
     seconds = time.perf_counter() - started
-    imported, peak = (int(number) // 1024 for number in done.stderr.splitlines()[-1].split())
+    imported, peak = (int(number) for number in done.stderr.splitlines()[-1].split())
     return json.loads(done.stdout), seconds, f"{peak} MB at the peak, {imported} MB before it began"
-
-
-if __name__ == "__main__":
-    main()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.core.management import call_command
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext, override_settings
 from django.utils import timezone
@@ -17,29 +15,14 @@ from clerksync.client import ClerkClient
 from clerksync.models import ClerkUser
 from clerksync.tally import Report
 from tests.benchmarks import floor as by_hand
-from tests.benchmarks.world import World
+from tests.benchmarks.turns import timed
+from tests.benchmarks.world import NO_LIMIT, World
 
-#: So many requests a second are never reached: the throttle must not set the pace.
-_NO_LIMIT = 10_000_000
+#: By name; each returns its seconds.
+Contestants = dict[str, Callable[[], float]]
+
 _OWN = ("first_seen", "last_written", "state", "updated_ms", "created_ms", "email", "username", "first_name")
 _PEERS = (*_OWN, "last_name", "image_url", "public_metadata", "payload_text")
-
-
-def prepare() -> None:
-    """Tables, and a PostgreSQL that keeps what it commits."""
-    call_command("migrate", verbosity=0)
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            for name in ("fsync", "synchronous_commit", "full_page_writes"):
-                cursor.execute(f"ALTER SYSTEM SET {name} = on")
-            cursor.execute("SELECT pg_reload_conf()")
-
-
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of wall time."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def floor(world: World) -> Callable[[], float]:
@@ -61,9 +44,9 @@ def ours(world: World, *, payload: bool) -> Callable[[], float]:
     """The full sync into an empty table."""
 
     def run() -> float:
-        _empty()
+        empty()
         with override_settings(CLERKSYNC_STORE_PAYLOAD=payload):
-            return timed(lambda: _full_sync(world))
+            return timed(lambda: full_sync(world))
 
     return run
 
@@ -73,7 +56,7 @@ def ours_again(world: World) -> Callable[[], float]:
 
     def run() -> float:
         reports: list[Report] = []
-        seconds = timed(lambda: reports.append(_full_sync(world)))
+        seconds = timed(lambda: reports.append(full_sync(world)))
         if reports[0].counts.get("unchanged") != reports[0].counts["seen"]:
             raise AssertionError(reports[0].counts)
         return seconds
@@ -85,7 +68,7 @@ def bulk_create(world: World) -> Callable[[], float]:
     """What many write themselves: read, build models, ``bulk_create(update_conflicts=True)``."""
 
     def run() -> float:
-        _empty()
+        empty()
         return timed(lambda: _bulk_create_all(world))
 
     return run
@@ -95,57 +78,52 @@ def update_or_create(world: World) -> Callable[[], float]:
     """What most write themselves."""
 
     def run() -> float:
-        _empty()
+        empty()
         return timed(lambda: _update_or_create_all(world))
 
     return run
 
 
-def one_percent(world: World, users: int) -> str:
-    """A sync after each hundredth user has changed: rows written and requests."""
-    world.change_every(100)
-    report = _full_sync(world)
-    counts = report.counts
-    return (
-        f"  1 % changed: {counts.get('updated', 0)} rows written of {users}, {report.requests} requests, "
-        f"{report.seconds:.2f} s\n"
-    )
-
-
-def within_budget(world: World) -> str:
-    """A sync under a limit of 100 requests in 10 s: the time against what the budget needs."""
-    _empty()
-    with override_settings(CLERKSYNC_RATE_LIMIT=100), ClerkClient(**_key(world)) as client:
-        report = sync.full_sync(client)
-    # The first half-share of requests goes at once, the others as their places come back.
-    needed = max(0, report.requests - 50) / 50 * 10
-    return (
-        f"  100 requests in 10 s: {report.requests} requests, {report.throttled} answered with 429, "
-        f"{report.seconds:.1f} s where the budget needs {needed:.1f} s\n"
-    )
-
-
 def statements_per_user(world: World) -> float:
     """How many statements a full sync takes for each user."""
-    _empty()
+    empty()
     with CaptureQueriesContext(connection) as queries:
-        report = _full_sync(world)
+        report = full_sync(world)
     return len(queries) / report.counts["seen"]
 
 
-def _full_sync(world: World) -> Report:
-    with override_settings(CLERKSYNC_RATE_LIMIT=_NO_LIMIT), ClerkClient(**_key(world)) as client:
-        report = sync.full_sync(client, sync.Options(restart=True))
+def full_sync(world: World) -> Report:
+    """A full sync that nothing holds back, from the beginning; it must be complete."""
+    with override_settings(CLERKSYNC_RATE_LIMIT=NO_LIMIT), ClerkClient(**world.access) as client:
+        return checked(sync.full_sync(client, sync.Options(restart=True)))
+
+
+def checked(report: Report) -> Report:
+    """The report of a sync that did all that it should."""
     if report.exit_status:
         raise AssertionError(report.as_dict())
     return report
 
 
-def _key(world: World) -> dict[str, Any]:
-    return {"secret_key": world.secret_key, "api_url": world.url}
+def written() -> set[tuple[Any, ...]]:
+    """Something that is another after any write to the table of users."""
+    version = "xmin::text, ctid::text" if connection.vendor == "postgresql" else "revision, last_written"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT clerk_id, {version} FROM {ClerkUser._meta.db_table}")  # noqa: S608
+        return set(cursor.fetchall())
 
 
-def _empty() -> None:
+def wal_bytes() -> int | None:
+    """How much PostgreSQL has written ahead so far; SQLite does not tell."""
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_wal_insert_lsn() - '0/0'")
+        return int(cursor.fetchone()[0])
+
+
+def empty() -> None:
+    """Forget all users."""
     with connection.cursor() as cursor:
         table = ClerkUser._meta.db_table
         cursor.execute(f"TRUNCATE {table}" if connection.vendor == "postgresql" else f"DELETE FROM {table}")  # noqa: S608
@@ -178,7 +156,7 @@ def _update_or_create_all(world: World) -> None:
 
 def _users(world: World) -> Iterator[dict[str, Any]]:
     """All users as dicts, read through our own client, which is the fairest to the peers."""
-    with override_settings(CLERKSYNC_RATE_LIMIT=_NO_LIMIT), ClerkClient(**_key(world)) as client:
+    with override_settings(CLERKSYNC_RATE_LIMIT=NO_LIMIT), ClerkClient(**world.access) as client:
         cursor = None
         while True:
             page = json.loads(

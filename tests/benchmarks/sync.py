@@ -1,122 +1,92 @@
-"""The full sync against its floor and its peers: ``python -m tests.benchmarks.sync``.
-
-Every figure of a table was measured in one run, in turns (floor, ours, peers, floor, ...); the
-ratios are of medians. ``CLERKSYNC_TEST_DATABASE`` chooses the database.
-"""
+"""The full sync against its floor and its peers (P1, P2), and when nothing has changed (P4)."""
 
 from __future__ import annotations
 
-import argparse
-import gc
-import os
-import platform
-import resource
-import statistics
-import sys
-from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
-import django
+from django.db import connection
 
-from tests import databases
+from tests.benchmarks import contest
+from tests.benchmarks.results import Result
+from tests.benchmarks.suites import Sizes
+from tests.benchmarks.turns import Times, ratio, take_turns, tell
+from tests.benchmarks.world import World, fake_clerk
 
-_OUT = sys.stdout.write
+#: By kind of database: typed columns alone, against bulk_create and against update_or_create.
+_TARGETS = {"postgresql": (2.0, 4.0, 35.0), "sqlite": (1.5, 3.0, 12.0)}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.sync", description=__doc__)
-    parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--peer-users", type=int, default=2_000, help="for the slow peers")
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    with databases.running():
-        django.setup()
-        from tests.benchmarks import contest  # noqa: PLC0415  # models need the set-up
-
-        contest.prepare()
-        _describe(options)
-        _measure_large(contest, options.users, options.rounds)
-        _measure_small(contest, options.peer_users, options.rounds)
-        _measure_budget(contest)
-
-
-def _describe(options: argparse.Namespace) -> None:
-    _OUT(
-        f"{databases.kind()}, Python {platform.python_version()}, Django {django.get_version()}, "
-        f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}; {options.users} users, "
-        f"{options.rounds} rounds, medians\n"
-    )
-
-
-def _measure_large(contest: Any, users: int, rounds: int) -> None:
-    from tests.benchmarks.world import fake_clerk  # noqa: PLC0415
-
-    with fake_clerk(users) as world:
-        times = _in_turns(
-            {
-                "floor": contest.floor(world),
-                "ours, typed columns": contest.ours(world, payload=False),
-                "ours, everything": contest.ours(world, payload=True),
-                "floor of a scan": contest.floor_again(world),
-                "ours, nothing changed": contest.ours_again(world),
-                "bulk_create of 1,000": contest.bulk_create(world),
-            },
-            rounds,
+def measure(sizes: Sizes) -> Iterator[Result]:
+    """Yield the figures."""
+    typed, bulk, one_by_one = _TARGETS[connection.vendor]
+    with fake_clerk(sizes.users) as world:
+        times = take_turns(_contestants(world), sizes.rounds)
+        told = _Telling(times, sizes.users)
+        yield told.result(
+            "P1", "full sync, typed columns, against the floor", "typed", "floor", at_most=typed
         )
-        _table(times, "floor", users)
-        _table(
-            {name: times[name] for name in ("floor of a scan", "ours, nothing changed")},
-            "floor of a scan",
-            users,
+        yield told.result("P2", "full sync, everything, against the floor", "ours", "floor", at_most=3)
+        yield told.result("P2", "bulk_create of 1,000, against everything", "bulk", "ours", at_least=bulk)
+        yield told.result(
+            "P4", "nothing changed, against the floor of a comparing scan", "again", "scan", at_most=1.5
         )
-        _OUT(contest.one_percent(world, users))
-    _OUT(f"  peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB\n")
+        yield from _unchanged(world)
+    with fake_clerk(sizes.peer_users) as world:
+        contestants = {
+            "ours": contest.ours(world, payload=True),
+            "one by one": contest.update_or_create(world),
+        }
+        told = _Telling(take_turns(contestants, sizes.rounds), sizes.peer_users)
+        title = "update_or_create, against everything"
+        yield told.result("P2", title, "one by one", "ours", at_least=one_by_one)
 
 
-def _measure_small(contest: Any, users: int, rounds: int) -> None:
-    from tests.benchmarks.world import fake_clerk  # noqa: PLC0415
+def _contestants(world: World) -> contest.Contestants:
+    return {
+        "floor": contest.floor(world),
+        "typed": contest.ours(world, payload=False),
+        "ours": contest.ours(world, payload=True),
+        "scan": contest.floor_again(world),
+        "again": contest.ours_again(world),
+        "bulk": contest.bulk_create(world),
+    }
 
-    with fake_clerk(users) as world:
-        times = _in_turns(
-            {
-                "ours, everything": contest.ours(world, payload=True),
-                "update_or_create": contest.update_or_create(world),
-            },
-            rounds,
+
+def _unchanged(world: World) -> Iterator[Result]:
+    """What a sync writes that finds nothing changed."""
+    contest.ours(world, payload=True)()
+    before, wal = contest.written(), contest.wal_bytes()
+    contest.ours_again(world)()
+    rows = len(before.symmetric_difference(contest.written()))
+    yield Result(row="P4", what="rows written when nothing changed", measured=rows, at_most=0)
+    if wal is not None:
+        megabytes = ((contest.wal_bytes() or 0) - wal) / 1e6
+        title = "WAL written when nothing changed"
+        yield Result(row="P4", what=title, measured=megabytes, at_most=0.1, unit=" MB")
+
+
+class _Telling:
+    """Makes results of turns."""
+
+    def __init__(self, times: Times, users: int) -> None:
+        self.times = times
+        self.users = users
+
+    def result(
+        self,
+        row: str,
+        what: str,
+        name: str,
+        base: str,
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
+    ) -> Result:
+        return Result(
+            row=row,
+            what=what,
+            measured=ratio(self.times, name, base),
+            at_most=at_most,
+            at_least=at_least,
+            detail=tell(self.times, name, base, users=self.users),
         )
-        _table(times, "ours, everything", users)
-
-
-def _measure_budget(contest: Any) -> None:
-    """P8: a key that allows 100 requests in 10 s, of which half may be taken."""
-    from tests.benchmarks.world import fake_clerk  # noqa: PLC0415
-
-    with fake_clerk(30_000, limit=(100, 10)) as world:
-        _OUT(contest.within_budget(world))
-
-
-def _in_turns(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
-    times: dict[str, list[float]] = defaultdict(list)
-    for _ in range(rounds):
-        for name, contestant in contestants.items():
-            gc.collect()
-            times[name].append(contestant())
-    return times
-
-
-def _table(times: dict[str, list[float]], base: str, users: int) -> None:
-    """One row a contestant: the ratio to the base, and the medians' range."""
-    against = statistics.median(times[base])
-    for name, measured in times.items():
-        median = statistics.median(measured)
-        _OUT(
-            f"  {name:<24} {median / against:7.2f} x {base} "
-            f"({median / users * 1e6:7.1f} us a user; {min(measured):.2f} to {max(measured):.2f} s)\n"
-        )
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""Our webhook against views by hand: ``python -m tests.benchmarks.webhook``.
+"""Our webhook against views by hand (P9).
 
 All are served by one gunicorn with two workers, on PostgreSQL that keeps what it commits, and get
 the same signed events over four connections, in turns. Ratios are of medians over the rounds. The
@@ -7,21 +7,22 @@ client and the database share the machine with the site.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
 import socket
 import statistics
-import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import django
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from tests import databases
+from clerksync.testing import FakeClerk, RealClock
+from tests import servers
+from tests.benchmarks import webhook_views
+from tests.benchmarks.results import Result
+from tests.benchmarks.suites import Sizes
 
 CONTESTANTS = {
     "empty view": "/empty/",
@@ -31,50 +32,37 @@ CONTESTANTS = {
 }
 CONNECTIONS = 4
 USERS = 500
-_OUT = sys.stdout.write
+#: One more is sent first, and not counted.
+ROUNDS_PER_TURN = 4
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.webhook", description=__doc__)
-    parser.add_argument("--requests", type=int, default=400, help="to each view in each round")
-    parser.add_argument("--seconds", type=int, default=40, help="begin no round after this time")
-    options = parser.parse_args()
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.webhook_settings"
-    os.environ[databases.KIND] = "postgresql"
-    with databases.running():
-        django.setup()
-        _prepare()
-        _describe(options)
-        _OUT(f"  statements of ours beside BEGIN and COMMIT: {_count_statements()}\n")
-        _table(_measure(options.requests, options.seconds))
-
-
-def _prepare() -> None:
-    from django.db import connection  # noqa: PLC0415  # after the set-up
-
-    from tests.benchmarks import contest, webhook_views  # noqa: PLC0415
-
-    contest.prepare()
+def measure(sizes: Sizes) -> Iterator[Result]:
+    """Yield the figures."""
     with connection.cursor() as cursor:
         cursor.execute(webhook_views.TABLES)
-
-
-def _describe(options: argparse.Namespace) -> None:
-    _OUT(
-        f"postgresql, gunicorn with 2 workers of 2 threads, {CONNECTIONS} connections; "
-        f"Python {platform.python_version()}, Django {django.get_version()}, {os.cpu_count()} cores, "
-        f"{platform.system()} {platform.machine()}; rounds of {options.requests} requests\n"
-    )
+    statements = _count_statements()
+    found = _measure(sizes.requests, max(2, sizes.turns // ROUNDS_PER_TURN))
+    base_rate, base_p99 = _medians(found["inbox_upsert"])
+    for name, results in found.items():
+        rate, p99 = _medians(results)
+        rates = [one for one, _ in results]
+        told = (
+            f"{rate:.0f} req/s, {min(rates):.0f} to {max(rates):.0f} in {len(rates)} rounds; p99 {p99:.1f} ms"
+        )
+        if name == "inbox_upsert":
+            continue
+        target = 0.67 if name == "ours" else None
+        what = f"webhook, {name}: requests a second, against record and upsert by hand"
+        yield Result(row="P9", what=what, measured=rate / base_rate, at_least=target, detail=told)
+        if name == "ours":
+            what = "webhook, ours: p99 against the same"
+            yield Result(row="P9", what=what, measured=p99 / base_p99, at_most=2, detail=told)
+    what = "statements of an event beside BEGIN and COMMIT"
+    yield Result(row="P9", what=what, measured=statements, at_most=3)
 
 
 def _count_statements() -> int:
     """Of one event about a user whom the table knows."""
-    from django.db import connection  # noqa: PLC0415
-    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
-
-    from clerksync.testing import FakeClerk, RealClock  # noqa: PLC0415
-
     clerk = FakeClerk(seed=7, clock=RealClock())
     user = clerk.create_user()
     for event_type in ("user.created", "user.updated"):
@@ -84,17 +72,14 @@ def _count_statements() -> int:
     return sum(not query["sql"].startswith(("BEGIN", "COMMIT")) for query in queries)
 
 
-def _measure(requests: int, seconds: int) -> dict[str, list[tuple[float, float]]]:
+def _measure(requests: int, rounds: int) -> dict[str, list[tuple[float, float]]]:
     """Requests per second and p99 in ms, of each round of each contestant."""
-    from tests import servers  # noqa: PLC0415
-
     *command, application = servers.GUNICORN
     threaded = (*command, "--worker-class", "gthread", "--threads", "2", "--keep-alive", "60", application)
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with servers.serve(threaded, DJANGO_SETTINGS_MODULE="tests.benchmarks.webhook_settings") as server:
         events = _events()
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        for _ in range(rounds + 1):
             signed = [next(events) for _ in range(requests)]
             for name, path in CONTESTANTS.items():
                 found[name].append(_send(server.port, [_request(path, one) for one in signed]))
@@ -103,8 +88,6 @@ def _measure(requests: int, seconds: int) -> dict[str, list[tuple[float, float]]
 
 def _events() -> Iterator[Any]:
     """Signed events of users who have changed, each about another one of many."""
-    from clerksync.testing import FakeClerk, RealClock  # noqa: PLC0415
-
     clerk = FakeClerk(clock=RealClock())
     ids = clerk.create_users(USERS)
     while True:
@@ -167,22 +150,6 @@ def _length(head: bytes) -> int:
     return next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
 
 
-def _table(found: dict[str, list[tuple[float, float]]]) -> None:
-    """One row a contestant: ratios to inbox_upsert, and what they are made of."""
-    base_rate, base_p99 = _medians(found["inbox_upsert"])
-    for name, results in found.items():
-        rate, p99 = _medians(results)
-        rates = [one for one, _ in results]
-        _OUT(
-            f"  {name:<13} {rate / base_rate:5.2f} x req/s, {p99 / base_p99:5.2f} x p99 of inbox_upsert "
-            f"({rate:5.0f} req/s, {min(rates):.0f} to {max(rates):.0f} in {len(rates)} rounds; p99 {p99:5.1f} ms)\n"
-        )
-
-
 def _medians(results: list[tuple[float, float]]) -> tuple[float, float]:
     rates, p99s = zip(*results, strict=True)
     return statistics.median(rates), statistics.median(p99s)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What the benchmarks run in: a fake Clerk in a process of its own, and the tests' database."""
+"""What the benchmarks read from: a fake Clerk in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,20 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
-_SERVER = """
-import sys
-from clerksync.testing import FakeClerk, RealClock, serve
-clerk = FakeClerk(clock=RealClock(), rate_limit={limit})
-clerk.create_users({users})
-with serve(clerk) as served:
-    print(served.url, clerk.secret_key, flush=True)
-    for line in sys.stdin:
-        every = int(line)
-        for number, user in enumerate(clerk.users()):
-            if number % every == 0:
-                clerk.update_user(user["id"], first_name=f"Name {{number}}")
-        print("changed", flush=True)
-"""
+#: So many requests a second are never reached: the throttle must not set the pace.
+NO_LIMIT = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +22,11 @@ class World:
     control: IO[str]
     answers: IO[str]
 
+    @property
+    def access(self) -> dict[str, Any]:
+        """What a ``ClerkClient`` is made with."""
+        return {"secret_key": self.secret_key, "api_url": self.url}
+
     def change_every(self, nth: int) -> None:
         """Change each n-th user."""
         self.control.write(f"{nth}\n")
@@ -42,9 +35,10 @@ class World:
 
 
 @contextmanager
-def fake_clerk(users: int, *, limit: tuple[int, int] | None = None) -> Iterator[World]:
-    """Serve so many users from another process."""
-    command = [sys.executable, "-c", _SERVER.format(users=users, limit=limit)]
+def fake_clerk(users: int, **options: float) -> Iterator[World]:
+    """Serve so many users from another process; see ``served`` for the options."""
+    given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "tests.benchmarks.served", f"--users={users}", *given]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         control, answers = _pipes(process)
         url, key = answers.readline().split()
