@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from threading import Event
+from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
@@ -18,34 +20,47 @@ from clerksync.exceptions import (
     SyncInterrupted,
 )
 from clerksync.jobs import Ended, Outcome
+from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
 
 logger = logging.getLogger(__name__)
 
 
+class Told(NamedTuple):
+    """How something ended; ``message`` says why it did not do its work, or what it did."""
+
+    outcome: ScheduledJob.Outcome
+    message: str
+
+
 def attempt(part: Part, stop: Event) -> Ended:
     """Run a part in a thread of its own; whatever happens is told and not raised."""
+    return Ended(part, *guard(part, lambda: parts.run(part, stop=stop)))
+
+
+def guard(name: str, call: Callable[[], dict[str, int]]) -> Told:
+    """The same for anything that returns counts by name."""
     try:
-        counts = parts.run(part, stop=stop)
+        counted = call()
     except LeaseHeld as error:
-        return Ended(part, Outcome.HELD, str(error))
+        return Told(Outcome.HELD, str(error))
     except SyncInterrupted as error:
-        return Ended(part, Outcome.INTERRUPTED, str(error))
+        return Told(Outcome.INTERRUPTED, str(error))
     except DeletesRefused as error:
-        return Ended(part, Outcome.REFUSED, str(error))
+        return Told(Outcome.REFUSED, str(error))
     except InstanceMismatch as error:
-        return Ended(part, Outcome.MISMATCH, str(error))
+        return Told(Outcome.MISMATCH, str(error))
     except (ClerkSyncError, ImproperlyConfigured) as error:
-        return Ended(part, Outcome.FAILED, str(error))
+        return Told(Outcome.FAILED, str(error))
     except DatabaseError as error:
-        return Ended(part, Outcome.FAILED, f"the database failed: {first_line(error)}")
+        return Told(Outcome.FAILED, f"the database failed: {first_line(error)}")
     except Exception as error:
         # A mistake, ours or of a receiver of the project: it must end neither the other parts nor the loop.
-        logger.exception("%s failed", part)
-        return Ended(part, Outcome.FAILED, f"{type(error).__name__}; the log has more")
+        logger.exception("%s failed", name)
+        return Told(Outcome.FAILED, f"{type(error).__name__}; the log has more")
     finally:
         connections.close_all()
-    return Ended(part, Outcome.COMPLETED, ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return Told(Outcome.COMPLETED, ", ".join(f"{count} {name}" for name, count in counted.items()))
 
 
 def look_for_alarms() -> None:

@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable
 from threading import Event
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from clerksync import journal, replay, runs
 from clerksync.client import ClerkClient
 from clerksync.exceptions import SyncInterrupted
 from clerksync.incremental import incremental_sync
-from clerksync.models import ClerkUser, MirrorState
+from clerksync.models import ClerkUser, MirrorState, WebhookEvent
 from clerksync.refresh import sync_pending
 from clerksync.schedule import Part
 from clerksync.sync import full_sync
@@ -37,6 +38,18 @@ def run(part: Part, *, stop: Event | None = None) -> dict[str, int]:
         ImproperlyConfigured: There is no usable key.
     """
     return _RUNNERS[part](stop or Event())
+
+
+def replay_all(*, stop: Event | None = None) -> dict[str, int]:
+    """Replay all events that are failed or parked, due or not.
+
+    Returns:
+        How many ended in which state.
+
+    Raises:
+        SyncInterrupted: ``stop`` was set.
+    """
+    return _replay(replay.select_events(), stop or Event())
 
 
 def _incremental(stop: Event) -> dict[str, int]:
@@ -64,8 +77,12 @@ def _is_pending() -> bool:
 
 
 def _events(stop: Event) -> dict[str, int]:
+    return _replay(replay.select_due(timezone.now()), stop)
+
+
+def _replay(chosen: QuerySet[WebhookEvent], stop: Event) -> dict[str, int]:
     counts: Counter[str] = Counter()
-    for _, became, _ in replay.replay(replay.select_due(timezone.now())):
+    for _, became, _ in replay.replay(chosen):
         counts[became] += 1
         if stop.is_set():
             raise SyncInterrupted(f"stopped after {counts.total()} events; the next run goes on")

@@ -24,6 +24,7 @@ RESUME_WITHIN = timedelta(hours=24)
 #: Runs of these kinds, hundreds a day, are forgotten after this time.
 KEPT = timedelta(days=30)
 FREQUENT = (SyncRun.Kind.INCREMENTAL, SyncRun.Kind.PENDING)
+_PRUNED = (SyncRun.Kind.AUDIT, SyncRun.Kind.PENDING, SyncRun.Kind.USERS)
 
 
 def open_run(instance: Instance, *, options: dict[str, Any], restart: bool) -> tuple[SyncRun, bool]:
@@ -122,9 +123,9 @@ def _is_idle(state: str, counts: Mapping[str, int]) -> bool:
 
 
 def prune() -> int:
-    """Forget runs of some users that are older than a month; returns how many."""
+    """Forget audits and runs of some users that are older than a month; returns how many."""
     old = SyncRun.objects.filter(started_at__lt=timezone.now() - KEPT)
-    return old.filter(kind__in=(SyncRun.Kind.USERS, SyncRun.Kind.PENDING)).delete()[0]
+    return old.filter(kind__in=_PRUNED).delete()[0]
 
 
 def record(report: Report, *, kind: SyncRun.Kind) -> SyncRun:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 
-from clerksync import pagereads, parts
+from clerksync import audits, pagereads, parts
 from clerksync.exceptions import LeaseHeld
 from clerksync.schedule import Part
 
 try:
     from django.tasks import task
-except ImportError:  # Django 5.2
-    from django_tasks import task  # type: ignore[no-redef]  # the same, in a package
+    from django.tasks.backends.dummy import DummyBackend
+    from django.tasks.backends.immediate import ImmediateBackend
+except ImportError:  # Django 5.2: the same, in a package
+    from django_tasks import task  # type: ignore[no-redef]
+    from django_tasks.backends.dummy import DummyBackend  # type: ignore[assignment]
+    from django_tasks.backends.immediate import ImmediateBackend  # type: ignore[assignment]
 
 
 logger = logging.getLogger(__name__)
@@ -65,6 +69,22 @@ def prune_events() -> dict[str, int]:
 
 
 @task()
+def replay_events() -> dict[str, int]:
+    """Replay all events that are failed or parked, due or not; returns how many ended in which state."""
+    return parts.replay_all()
+
+
+@task()
+def audit_users() -> dict[str, int]:
+    """Compare the table with Clerk, and mend nothing; returns how many findings there are, by kind.
+
+    Raises:
+        ClerkSyncError: The audit could not be done.
+    """
+    return audits.run()
+
+
+@task()
 def read_user(clerk_id: str) -> None:
     """Read one user from Clerk, and write what comes.
 
@@ -73,6 +93,19 @@ def read_user(clerk_id: str) -> None:
         DeletesRefused: The user is gone, and the breaker lets no more users go.
     """
     pagereads.read_user(clerk_id)
+
+
+def enqueue(name: str) -> bool:
+    """Let a worker run a part, a replay or an audit.
+
+    Returns:
+        Whether one will; False where tasks are run at once by whoever enqueues them, or by nobody.
+    """
+    chosen = _ASKED_FOR[name]
+    if isinstance(chosen.get_backend(), (DummyBackend, ImmediateBackend)):
+        return False
+    chosen.enqueue()
+    return True
 
 
 def read_later(clerk_id: str, at_ms: int) -> None:
@@ -91,3 +124,6 @@ def _run(part: Part) -> dict[str, int]:
         # The work is being done; a failed task would be a false alarm.
         logger.info("%s", error)
         return {"another_at_work": 1}
+
+
+_ASKED_FOR = {one.name: one for one in (sync_incremental, sync_full, replay_events, audit_users)}

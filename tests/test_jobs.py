@@ -160,3 +160,14 @@ def test_naive_times() -> None:
     assert job is not None
     assert 0 < (job.next_at - datetime.now()).total_seconds() < 70  # noqa: DTZ005
     assert not jobs.bury(job)
+
+
+def test_hasten__scheduler_alive() -> None:
+    """A part is due at once if somebody is there to take it."""
+    assert not jobs.hasten(Part.FULL)
+    jobs.beat(stays=True)
+    assert jobs.hasten(Part.FULL)
+    assert seconds_to_next() <= 0
+    with override_settings(CLERKSYNC_SCHEDULE={"full": None}):
+        jobs.plan()
+        assert not jobs.hasten(Part.FULL)

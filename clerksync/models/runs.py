@@ -34,7 +34,7 @@ class MirrorState(models.Model):
 
     class Meta:
         verbose_name = _("state of the mirror")
-        verbose_name_plural = _("state of the mirror")
+        verbose_name_plural = _("Clerk sync")  # what the admin's page of it is called
         constraints = [models.CheckConstraint(condition=Q(id=1), name="clerksync_state_one_row")]
 
     def __str__(self) -> str:
@@ -51,6 +51,8 @@ class SyncRun(models.Model):
         INCREMENTAL = "incremental", _("incremental")
         USERS = "users", _("single users")
         PENDING = "pending", _("users in doubt")
+        #: Writes nothing; its counts are of what it found.
+        AUDIT = "audit", _("audit")
 
     class State(models.TextChoices):
         """How the run stands or ended."""
