@@ -32,8 +32,6 @@ CALM = timedelta(minutes=5)
 RETRY = timedelta(minutes=10)
 #: How often those look who are asked often.
 SELDOM = timedelta(minutes=1)
-#: Without tables nobody knows what was told.
-_UNKNOWABLE = ("database_unreachable", "tables_unreadable")
 
 Mail = Alarm.Mail
 
@@ -50,8 +48,8 @@ def evaluate(found: Status | None = None, *, now: datetime | None = None) -> Non
     """
     now = now or timezone.now()
     found = found or status.read(now=now)
-    if any(reason.code in _UNKNOWABLE for reason in found.reasons):
-        return
+    if not found.is_known:
+        return  # without tables nobody knows what was told
     told = dict(_sentences(found, now))
     alarms = Alarm.objects.in_bulk()
     for code, text in told.items():

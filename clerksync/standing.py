@@ -12,6 +12,9 @@ from django.utils import timezone
 from clerksync import verdicts
 from clerksync.verdicts import Reason, State
 
+#: The codes of the reasons that nothing else is known beside.
+UNREADABLE = ("database_unreachable", "tables_unreadable")
+
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
@@ -64,6 +67,11 @@ class Status:
     holders: Mapping[str, str] = field(default_factory=dict)
     jobs: Mapping[str, LastJob] = field(default_factory=dict)
     read_at: datetime = field(default_factory=timezone.now)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the tables could be read at all."""
+        return not any(reason.code in UNREADABLE for reason in self.reasons)
 
     @property
     def exit_status(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from clerksync.admin.dashboard import DashboardAdmin
 from clerksync.admin.events import RejectedDeliveriesAdmin, WebhookEventAdmin
 from clerksync.admin.jobs import AlarmAdmin, ScheduledJobAdmin
 from clerksync.admin.runs import SyncRunAdmin
@@ -10,6 +11,7 @@ from clerksync.admin.users import ClerkUserAdmin
 __all__ = [
     "AlarmAdmin",
     "ClerkUserAdmin",
+    "DashboardAdmin",
     "RejectedDeliveriesAdmin",
     "ScheduledJobAdmin",
     "SyncRunAdmin",

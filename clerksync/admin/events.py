@@ -23,10 +23,12 @@ from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.admin.replaying import replay_chosen
 from clerksync.models import RejectedDeliveries, WebhookEvent
 
-_KINDS = {"applied": "good", "parked": "bad", "failed": "bad"}
+#: How the states are marked.
+KINDS = {"applied": "good", "parked": "bad", "failed": "bad"}
 #: So many of the latest events tell which types are offered as filters.
 _LATEST = 1_000
-_REASONS = {
+#: Why deliveries are rejected, with the usual cause.
+REASONS = {
     "signature": gettext_lazy("The secret is not that of the endpoint, or something rewrites the body."),
     "headers": gettext_lazy("Not sent by Clerk, or a proxy drops headers."),
     "timestamp": gettext_lazy("The clock of this machine is wrong, or somebody sends an old delivery again."),
@@ -118,7 +120,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("state"))
     def state_mark(self, event: WebhookEvent) -> SafeString:
         """The state."""
-        return formats.mark(event.get_state_display(), kind=_KINDS.get(event.state, ""))
+        return formats.mark(event.get_state_display(), kind=KINDS.get(event.state, ""))
 
     @admin.display(description=gettext_lazy("lag"))
     def lag(self, event: WebhookEvent) -> str:
@@ -186,4 +188,4 @@ class RejectedDeliveriesAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("usual cause"))
     def advice(self, counted: RejectedDeliveries) -> Any:
         """What to look at."""
-        return _REASONS.get(counted.reason, formats.EMPTY)
+        return REASONS.get(counted.reason, formats.EMPTY)

@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.utils import timezone
-from django.utils.formats import date_format
+from django.utils.formats import date_format, number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 
 EMPTY = "-"
@@ -99,6 +100,29 @@ def duration(time: timedelta) -> str:
         return _("%(minutes)d min %(seconds)d s") % {"minutes": minutes, "seconds": seconds}
     hours, minutes = divmod(minutes, 60)
     return _("%(hours)d h %(minutes)d min") % {"hours": hours, "minutes": minutes}
+
+
+def number(value: int) -> str:
+    """A whole number with the separators of the language."""
+    return number_format(value, force_grouping=True)
+
+
+def share(part: float | None) -> str:
+    """A part of a whole, 0 to 1, in per cent."""
+    if part is None:
+        return EMPTY
+    if 0 < part < 0.001:
+        return _("under %(share)s %%") % {"share": number_format(0.1, decimal_pos=1)}
+    return _("%(share)s %%") % {"share": number_format(part * 100, decimal_pos=1 if part % 1 else 0)}
+
+
+def age(time: datetime | None, *, now: datetime) -> str:
+    """How long ago it was, for people."""
+    if time is None:
+        return EMPTY
+    if now - time < timedelta(minutes=1):
+        return _("just now")
+    return _("%(time)s ago") % {"time": timesince(time, now, depth=1)}
 
 
 def _visible(dumped: str) -> str:

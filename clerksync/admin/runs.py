@@ -19,12 +19,29 @@ from clerksync.admin import formats
 from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.models import SyncRun
 from clerksync.records import Outcome
-from clerksync.status import State
+from clerksync.status import State, Status
 
 #: The counts that are shown even if they are 0, and then the others.
 _ALWAYS = ("seen", Outcome.CREATED, Outcome.UPDATED, Outcome.UNCHANGED, Outcome.DELETED)
 _STATES = {State.IN_STEP: "good", State.BEHIND: "", State.BROKEN: "bad"}
 _KINDS = {"completed": "good", "failed": "bad", "refused": "bad", "interrupted": "bad"}
+
+
+def standing(found: Status) -> SafeString:
+    """How the mirror stands, in one line."""
+    return format_html("{} {}", formats.mark(found.state.label, kind=_STATES[found.state]), found.sentence)
+
+
+def outcome(run: SyncRun) -> SafeString:
+    """How a run stands or ended."""
+    return formats.mark(run.get_state_display(), kind=_KINDS.get(run.state, ""))
+
+
+def lasted(run: SyncRun) -> str:
+    """How long a run took; up to now while it runs."""
+    running = run.state == SyncRun.State.RUNNING
+    ended = timezone.now() if running else run.finished_at or run.progressed_at
+    return formats.duration(max(ended - run.started_at, timedelta()))
 
 
 @admin.register(SyncRun)
@@ -50,15 +67,13 @@ class SyncRunAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Say above the list how the mirror stands."""
-        found = status.read()
-        mark = formats.mark(found.state.label, kind=_STATES[found.state])
-        standing = format_html("{} {}", mark, found.sentence)
-        return super().changelist_view(request, {"standing": standing, **(extra_context or {})})
+        context = {"standing": standing(status.read()), **(extra_context or {})}
+        return super().changelist_view(request, context)
 
     @admin.display(description=gettext_lazy("state"))
     def state_mark(self, run: SyncRun) -> SafeString:
         """The state."""
-        return formats.mark(run.get_state_display(), kind=_KINDS.get(run.state, ""))
+        return outcome(run)
 
     @admin.display(description=gettext_lazy("counts"))
     def short_counts(self, run: SyncRun) -> SafeString:
@@ -73,9 +88,7 @@ class SyncRunAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("duration"))
     def duration(self, run: SyncRun) -> str:
         """How long it took; up to now while it runs."""
-        running = run.state == SyncRun.State.RUNNING
-        ended = timezone.now() if running else run.finished_at or run.progressed_at
-        return formats.duration(max(ended - run.started_at, timedelta()))
+        return lasted(run)
 
     @admin.display(description=gettext_lazy("error"))
     def short_error(self, run: SyncRun) -> str | SafeString:

@@ -54,10 +54,10 @@ class Visit:
         """Open a page."""
         self.page.goto(self.base + path)
 
-    def look(self, name: str) -> None:
-        """Take a picture."""
+    def look(self, name: str, *, whole: bool = False) -> None:
+        """Take a picture, of the window or of the whole page."""
         if self.pictures is not None:
-            self.page.screenshot(path=self.pictures / f"{name}.png")
+            self.page.screenshot(path=self.pictures / f"{name}.png", full_page=whole)
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""
