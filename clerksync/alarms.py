@@ -16,10 +16,10 @@ from django.core.mail import mail_admins
 from django.db.models import Q
 from django.utils import timezone
 
-from clerksync import signals, status, verdicts
+from clerksync import reasons, signals, status
 from clerksync.conf import settings
 from clerksync.models import Alarm, AlarmWatch
-from clerksync.status import Status
+from clerksync.status import State, Status
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +81,11 @@ def evaluate_seldom(found: Status) -> None:
 def _sentences(found: Status, now: datetime) -> Iterator[tuple[str, str]]:
     """What is wrong, by code, with what to do."""
     in_order = sorted(found.reasons, key=lambda reason: reason.code)
-    for code, reasons in groupby(in_order, key=lambda reason: reason.code):
-        same = list(reasons)
+    for code, found_reasons in groupby(in_order, key=lambda reason: reason.code):
+        same = list(found_reasons)
         # Remarks, too, begin with what they are about.
-        state = max(verdicts.State.BEHIND, same[0].state, key=list(verdicts.State).index)
-        yield code, verdicts.describe(state, same, right_up_to=found.right_up_to, now=now)
+        state = max(State.BEHIND, same[0].state, key=list(State).index)
+        yield code, reasons.describe(state, same, right_up_to=found.right_up_to, now=now)
 
 
 def _keep(code: str, text: str, alarm: Alarm | None, now: datetime) -> None:
@@ -134,7 +134,7 @@ def _send(alarm: Alarm, found: Status, now: datetime) -> None:
     waiting = Alarm.objects.filter(code=alarm.code, mail=alarm.mail, mail_after=alarm.mail_after)
     if not waiting.update(mail_after=now + RETRY):
         return
-    since = verdicts.clock(alarm.since, now=now)
+    since = reasons.clock(alarm.since, now=now)
     if alarm.mail == Mail.RAISED:
         subject, body = alarm.text.partition(". ")[0], f"{alarm.text}\n\nSince {since}."
     else:

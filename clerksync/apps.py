@@ -12,6 +12,7 @@ from clerksync import (
     api_checks,
     checks,
     endpoint_checks,
+    metrics_checks,
     middleware_checks,
     schedule_checks,
     signals,
@@ -48,6 +49,7 @@ class ClerkSyncConfig(AppConfig):
         register(token_checks.check_any_party, "clerksync", deploy=True)
         register(middleware_checks.check_middleware_order, "clerksync")
         register(api_checks.check_api_permission, "clerksync")
+        register(metrics_checks.check_metrics, "clerksync")
         register(schedule_checks.check_schedule, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
         if apps.is_installed("drf_spectacular"):

@@ -1,4 +1,7 @@
-"""The census: rows by state, counted by syncs for whoever asks; a million takes some tenths of a second."""
+"""The census: rows by state, counted by syncs for whoever asks; a million takes some tenths of a second.
+
+Beside it, how many placeholders the last audit has found.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,11 @@ def take() -> None:
     """Count the rows, and keep the numbers."""
     states = ClerkUser.objects.values_list("state").annotate(Count("pk")).order_by()
     MirrorState.objects.filter(pk=1).update(census=dict(states), census_at=timezone.now())
+
+
+def note_placeholders(number: int) -> None:
+    """Keep what an audit of the mirror has found."""
+    MirrorState.objects.filter(pk=1).update(placeholders=number, audited_at=timezone.now())
 
 
 def take_if_old() -> None:

@@ -6,6 +6,7 @@ Nothing is coerced or repaired here: a wrong value is reported by ``checks.py``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import Any, Generic, Self, TypeVar, overload
 
 from django.conf import settings as django_settings
@@ -114,6 +115,18 @@ def _seconds(value: object) -> Problem:
     if _is_number(value) and value >= 0:  # type: ignore[operator]  # just tested
         return None
     return "must be a number of seconds, 0 or more"
+
+
+def _networks(value: object) -> Problem:
+    if _strings(value) is None:
+        try:
+            for network in value:  # type: ignore[attr-defined]  # just tested
+                ip_network(network)
+        except ValueError:
+            pass
+        else:
+            return None
+    return "must be a list or tuple of networks such as 10.0.0.0/8 or ::1"
 
 
 def _deletes(value: object) -> Problem:
@@ -239,6 +252,10 @@ class Settings:
     )
     #: Mail ADMINS when something goes wrong, and when it is over.
     ALERT_EMAILS = Setting[bool](True, problem=_boolean)
+    #: Whoever has it may read the metrics; "": nobody.
+    METRICS_TOKEN = Setting[str]("", problem=_text)
+    #: Whoever comes straight from one of these networks may read the metrics without the token.
+    METRICS_NETWORKS = Setting[tuple[str, ...]]((), problem=_networks)
     #: A webhook's body may not be larger.
     WEBHOOK_MAX_BYTES = Setting[int](1024 * 1024, problem=_positive)
     #: Days that events are kept; longer than Svix's 27.6 hours of retries.

@@ -34,6 +34,9 @@ class FindingKind(StrEnum):
 #: What reading the users concerned mends.
 MENDABLE = frozenset(FindingKind) - {FindingKind.REMOTE, FindingKind.PLACEHOLDER}
 
+#: Made up, or nothing where something should be.
+PLACEHOLDERS = (FindingKind.STALE, FindingKind.REMOTE, FindingKind.PLACEHOLDER)
+
 
 class Cause(StrEnum):
     """How it came about."""

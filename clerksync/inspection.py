@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from django.db import Error as DatabaseError
+
+from clerksync import census
 from clerksync.audit import Audit
 from clerksync.client import ClerkClient
 from clerksync.exceptions import ClerkSyncError
 from clerksync.fills import TableAudit
-from clerksync.findings import Finding, FindingKind, Summary
+from clerksync.findings import PLACEHOLDERS, Finding, FindingKind, Summary
 from clerksync.foreign import ForeignTable
 from clerksync.refresh import OnPage
 from clerksync.repairs import Repair
 from clerksync.undo import UndoFile
+
+logger = logging.getLogger(__name__)
 
 
 class Inspection:
@@ -80,8 +86,18 @@ class Inspection:
         audit = Audit(self.client, summary=self.summary, on_page=self.on_page)
         if self.client is None or (self.undo is None and not self.preview):
             yield from audit.findings()
+            self._note(self.summary.counts)
             return
         repair = Repair(audit, dry_run=self.preview, on_page=self.on_changes)
         yield from repair.noting(audit.findings())
         report = repair.mend(self.client)
         self.error = report.error if report else None
+        if not self.preview:
+            self._note(self.summary.left or {})
+
+    def _note(self, counts: Mapping[FindingKind, int]) -> None:
+        """Keep how many placeholders there are, for the status; a database that is read-only is no hindrance."""
+        try:
+            census.note_placeholders(sum(counts.get(kind, 0) for kind in PLACEHOLDERS))
+        except DatabaseError as error:
+            logger.warning("the outcome of the audit was not kept: %s", type(error).__name__)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
+
 from clerksync.client import ClerkClient, Instance
 from clerksync.exceptions import InstanceMismatch
 from clerksync.models import MirrorState
@@ -18,6 +20,8 @@ def check(client: ClerkClient, *, adopt: bool = False, dry_run: bool = False) ->
     instance = client.instance()
     state = MirrorState.objects.filter(pk=1).first() or MirrorState(pk=1)
     if state.instance_id not in ("", instance.id) and not adopt:
+        if not dry_run:
+            MirrorState.objects.filter(pk=1, mismatch_at=None).update(mismatch_at=timezone.now())
         raise InstanceMismatch(
             f"the secret key opens {instance.id} ({instance.environment_type}), but this table holds the users "
             f"of {state.instance_id} ({state.environment}). Use the key of that instance; if the table is "
@@ -35,7 +39,8 @@ def check_once(client: ClerkClient, *, dry_run: bool = False) -> Instance:
     list, need not ask each time. A full sync does.
     """
     state = MirrorState.objects.filter(pk=1).first()
-    if state is not None and state.instance_id and state.key_fingerprint == client.fingerprint:
+    is_known = state is not None and state.instance_id and state.key_fingerprint == client.fingerprint
+    if state is not None and is_known and state.mismatch_at is None:
         return Instance(id=state.instance_id, environment_type=state.environment)
     return check(client, dry_run=dry_run)
 
@@ -46,6 +51,14 @@ def _remember(state: MirrorState, instance: Instance, *, fingerprint: str) -> No
         values["key_fingerprint"] = fingerprint
     if state.instance_id != instance.id:
         values |= {"instance_id": instance.id, "environment": instance.environment_type}
-        values |= {"updates_as_of": None, "deletes_as_of": None, "census": {}, "census_at": None}
+        values |= {
+            "updates_as_of": None,
+            "deletes_as_of": None,
+            "census": {},
+            "census_at": None,
+            "placeholders": None,
+        }
+    if state.mismatch_at is not None:
+        values["mismatch_at"] = None
     if values:
         MirrorState.objects.update_or_create(pk=1, defaults=values)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
+from itertools import pairwise
 
 from cronsim import CronSim, CronSimError
+from django.utils import timezone
 
 from clerksync.conf import Settings, settings
 
@@ -74,6 +76,18 @@ def next_time(expression: str, *, after: datetime, zone: tzinfo) -> datetime:
         if (found := moment.astimezone(UTC)) > after:
             return found
     raise ValueError(f"{expression} never comes")
+
+
+def longest_distance(part: Part, *, after: datetime) -> timedelta | None:
+    """The longest time between two runs of a part in its next ones; None if it is off, or its expression wrong."""
+    expression = expressions().get(part)
+    if expression is None or problem(expression) is not None:
+        return None
+    zone = timezone.get_default_timezone()
+    times = [after if timezone.is_aware(after) else timezone.make_aware(after)]
+    for _ in range(8):  # the days of a week, and one more
+        times.append(next_time(expression, after=times[-1], zone=zone))
+    return max(later - earlier for earlier, later in pairwise(times[1:]))
 
 
 def planned_time(expression: str, *, after: datetime, zone: tzinfo) -> datetime:

@@ -9,8 +9,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from clerksync import verdicts
-from clerksync.verdicts import Reason, State
+from clerksync import reasons
+from clerksync.reasons import Reason, State
 
 #: The codes of the reasons that nothing else is known beside.
 UNREADABLE = ("database_unreachable", "tables_unreadable")
@@ -87,7 +87,7 @@ class Status:
     @property
     def sentence(self) -> str:
         """The answer in one line, with what to do."""
-        return verdicts.describe(self.state, self.reasons, right_up_to=self.right_up_to, now=self.read_at)
+        return reasons.describe(self.state, self.reasons, right_up_to=self.right_up_to, now=self.read_at)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON. Nothing in it is about a person."""

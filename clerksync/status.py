@@ -20,8 +20,8 @@ from django.utils import timezone
 from clerksync import counts, facts, figures, mirror, verdicts
 from clerksync.facts import Facts
 from clerksync.figures import ApiUse, Counted, History, Lag, Slot
+from clerksync.reasons import Reason, State
 from clerksync.standing import LastJob, LastRun, Status
-from clerksync.verdicts import Reason, State
 
 __all__ = [
     "ApiUse",

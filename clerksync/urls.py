@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from clerksync import views
+from clerksync.metrics.views import metrics
 
 app_name = "clerksync"
 
@@ -13,4 +14,5 @@ urlpatterns = [
     # Svix takes a redirect to the other form for a failure.
     path("webhook", views.webhook),
     path("health/", views.health, name="health"),
+    path("metrics/", metrics, name="metrics"),
 ]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from itertools import takewhile
 
-from clerksync import webhooks
+from clerksync import schedule, webhooks
 from clerksync.conf import settings
 from clerksync.facts import Facts
-from clerksync.models import SyncRun
+from clerksync.models import ScheduledJob, SyncRun
+from clerksync.reasons import Reason, State, clock
 from clerksync.records import Doubt
 from clerksync.schedule import COMMANDS, Part
 
-#: How often a full sync is expected; the staleness is allowed on top, for its own duration.
+#: How often a full sync is expected where no schedule tells; the staleness is allowed on top, for its own duration.
 FULL_EVERY = timedelta(hours=24)
+#: So late a part is that nobody runs: it begins up to five minutes late by chance.
+OVERDUE_AFTER = timedelta(minutes=10)
 #: So many changes in a row that no webhook told are no accident.
 SILENT_AFTER = 3
 #: A larger part of the last 24 hours' changes, if these are as many as that, is none either.
@@ -29,55 +30,11 @@ FAILED_AFTER = 3
 #: Clerk's clock may seem to go back so far.
 TOLERANCE = timedelta(seconds=10)
 
+_JUDGED = ("full", "incremental")
 _FULL = "manage.py sync_clerk_users"
 _INCREMENTAL = "manage.py sync_clerk_users --incremental"
 _PROBE = "manage.py check_clerk --probe"
 _REPLAY_AT_CLERK = "After repair: Replay missing in Clerk."
-
-
-class State(StrEnum):
-    """The answer, from good to bad."""
-
-    IN_STEP = "in_step"
-    #: Something is late or missing; the next syncs may mend it.
-    BEHIND = "behind"
-    #: Somebody has to do something.
-    BROKEN = "broken"
-
-    @property
-    def label(self) -> str:
-        """For people."""
-        return self.value.replace("_", " ")
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One thing that is not as it should be.
-
-    ``code`` is for machines, ``state`` what it makes of the mirror (``in_step``: a remark), ``text`` a
-    sentence or two, ``command`` what to run next and ``hint`` what to do after that.
-    """
-
-    code: str
-    state: State
-    text: str
-    command: str
-    hint: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For JSON."""
-        return {
-            "code": self.code,
-            "state": self.state.value,
-            "text": self.text,
-            "command": self.command,
-            "hint": self.hint,
-        }
-
-    @property
-    def advice(self) -> str:
-        """What to do."""
-        return " ".join(filter(None, (f"Run: {self.command}.", self.hint)))
 
 
 def judge(facts: Facts, *, now: datetime) -> list[Reason]:
@@ -85,22 +42,13 @@ def judge(facts: Facts, *, now: datetime) -> list[Reason]:
     order = list(State)
     found = [
         *_of_syncs(facts, now),
+        *_of_instance(facts),
         *_of_jobs(facts, now),
         *_of_webhooks(facts, now),
         *_of_doubts(facts, now),
         *_remarks(facts),
     ]
     return sorted(found, key=lambda reason: -order.index(reason.state))
-
-
-def describe(state: State, reasons: Sequence[Reason], *, right_up_to: datetime | None, now: datetime) -> str:
-    """The answer in one line."""
-    known = f"Users are right up to {clock(right_up_to, now=now)}." if right_up_to else ""
-    if state is State.IN_STEP:
-        first, others = f"In step. {known}", reasons
-    else:
-        first, others = " ".join(filter(None, (reasons[0].text, known, reasons[0].advice))), reasons[1:]
-    return " ".join([first, *(f"Also: {reason.text} {reason.advice}" for reason in others)])
 
 
 def right_up_to(facts: Facts) -> datetime | None:
@@ -117,7 +65,7 @@ def right_up_to(facts: Facts) -> datetime | None:
 
 def _of_syncs(facts: Facts, now: datetime) -> Iterator[Reason]:
     state, clerk_now = facts.state, _clerk_now(facts, now)
-    last = [facts.runs[kind] for kind in ("full", "incremental") if kind in facts.runs]
+    last = [facts.runs[kind] for kind in _JUDGED if kind in facts.runs]
     if state.updates_as_of is None:
         yield Reason("never_synced", State.BROKEN, "No full sync has been completed yet.", command=_FULL)
     elif state.updates_as_of > clerk_now + TOLERANCE:
@@ -133,7 +81,7 @@ def _of_syncs(facts: Facts, now: datetime) -> Iterator[Reason]:
         yield from _of_run(
             run, held=facts.full_held if run.kind == "full" else facts.incremental_held, now=now
         )
-    yield from _of_deletes(facts, clerk_now)
+    yield from _of_deletes(facts, now)
 
 
 def _of_run(run: SyncRun, *, held: bool, now: datetime) -> Iterator[Reason]:
@@ -151,8 +99,10 @@ def _of_run(run: SyncRun, *, held: bool, now: datetime) -> Iterator[Reason]:
             yield Reason("sync_cut", State.BEHIND, f"{began} ended without a word.", command=command)
 
 
-def _of_deletes(facts: Facts, clerk_now: datetime) -> Iterator[Reason]:
-    state, allowed = facts.state, FULL_EVERY + timedelta(seconds=settings.MAX_STALENESS)
+def _of_deletes(facts: Facts, now: datetime) -> Iterator[Reason]:
+    every = schedule.longest_distance(Part.FULL, after=now) or FULL_EVERY
+    state, allowed = facts.state, every + timedelta(seconds=settings.MAX_STALENESS)
+    clerk_now = _clerk_now(facts, now)
     if state.updates_as_of is None:
         return  # said already
     if state.deletes_as_of is None:
@@ -164,15 +114,23 @@ def _of_deletes(facts: Facts, clerk_now: datetime) -> Iterator[Reason]:
         yield Reason("deletes_overdue", State.BEHIND, text, command=_FULL)
 
 
+def _of_instance(facts: Facts) -> Iterator[Reason]:
+    if facts.state.mismatch_at is not None or any(job.outcome == "mismatch" for job in facts.jobs):
+        text = "The secret key opens another Clerk instance than the one whose users are in the table."
+        yield Reason("instance_mismatch", State.BROKEN, text, command=f"{_FULL} --dry-run")
+
+
 def _of_jobs(facts: Facts, now: datetime) -> Iterator[Reason]:
     seen_at = max((job.seen_at for job in facts.jobs if job.seen_at is not None), default=None)
     if seen_at is not None and now - seen_at > SCHEDULER_AFTER:
         text = f"The scheduler has not been seen since {clock(seen_at, now=now)}."
         hint = "If something else runs the parts by now: manage.py run_clerk_scheduler --forget."
         yield Reason("scheduler_dead", State.BEHIND, text, command="manage.py run_clerk_scheduler", hint=hint)
-    if any(job.outcome == "mismatch" for job in facts.jobs):
-        text = "The secret key opens another Clerk instance than the one whose users are in the table."
-        yield Reason("instance_mismatch", State.BROKEN, text, command=f"{_FULL} --dry-run")
+    else:
+        yield from _of_overdue(facts, now)
+    if any(job.outcome == "refused" for job in facts.jobs) and not _is_refused(facts):
+        text = "A scheduled part found more users gone than may be deleted, and deleted none."
+        yield Reason("deletes_refused", State.BROKEN, text, command=f"{_FULL} --dry-run")
     for job in facts.jobs:
         # What the others mean is said already.
         is_told = job.outcome in ("refused", "mismatch")
@@ -180,6 +138,23 @@ def _of_jobs(facts: Facts, now: datetime) -> Iterator[Reason]:
             since = clock(job.failing_since, now=now)
             text = f"The scheduled part {job.part} has failed {job.failures} times in a row, since {since}."
             yield Reason("part_failed", State.BEHIND, text, command=COMMANDS[Part(job.part)])
+
+
+def _of_overdue(facts: Facts, now: datetime) -> Iterator[Reason]:
+    late = [job for job in facts.jobs if _is_overdue(job, now)]
+    if late:
+        parts, since = ", ".join(job.part for job in late), clock(min(job.next_at for job in late), now=now)
+        text = f"Overdue since {since}, and nobody runs it: {parts}."
+        hint = "If something else runs the parts by now: manage.py run_clerk_scheduler --forget."
+        yield Reason("part_overdue", State.BEHIND, text, command="manage.py run_clerk_scheduler", hint=hint)
+
+
+def _is_overdue(job: ScheduledJob, now: datetime) -> bool:
+    return not job.expires_at and now - job.next_at > OVERDUE_AFTER
+
+
+def _is_refused(facts: Facts) -> bool:
+    return any(facts.runs[kind].state == SyncRun.State.REFUSED for kind in _JUDGED if kind in facts.runs)
 
 
 def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
@@ -216,14 +191,11 @@ def _remarks(facts: Facts) -> Iterator[Reason]:
             text = f"{number} webhook {'event' if number == 1 else 'events'} {words}."
             command = f"manage.py replay_clerk_events --state {state} --dry-run"
             yield Reason(f"events_{state}", State.IN_STEP, text, command=command)
+    if places := facts.state.placeholders or 0:
+        text = f"The last audit found placeholder data in {places} {'place' if places == 1 else 'places'}."
+        yield Reason("placeholders", State.IN_STEP, text, command="manage.py audit_clerk_users")
 
 
 def _clerk_now(facts: Facts, now: datetime) -> datetime:
     """Clerk's time, by our clock and by how far that was ahead at the last sync."""
     return now - timedelta(milliseconds=facts.state.skew_ms)
-
-
-def clock(moment: datetime, *, now: datetime) -> str:
-    """A time in UTC, with the day unless it is today's."""
-    moment, today = moment.astimezone(UTC), now.astimezone(UTC).date()
-    return f"{moment:%H:%M} UTC" if moment.date() == today else f"{moment:%Y-%m-%d %H:%M} UTC"

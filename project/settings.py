@@ -58,6 +58,7 @@ _READERS = {
     "CLERKSYNC_MAX_STALENESS": env.whole,
     "CLERKSYNC_SCHEDULE": env.schedule,
     "CLERKSYNC_ALERT_EMAILS": env.boolean,
+    "CLERKSYNC_METRICS_NETWORKS": env.words,
     "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,
     "CLERKSYNC_EVENT_RETENTION_DAYS": env.whole,
     "CLERKSYNC_AUTHORIZED_PARTIES": env.words,

@@ -19,6 +19,7 @@ from clerksync import (
     checks,
     endpoint_checks,
     link_checks,
+    metrics_checks,
     middleware_checks,
     schedule_checks,
     token_checks,
@@ -67,6 +68,7 @@ def test_registered__settings_of_tests_are_clean() -> None:
         token_checks.check_any_party,
         middleware_checks.check_middleware_order,
         api_checks.check_api_permission,
+        metrics_checks.check_metrics,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -91,6 +93,11 @@ WRONG_TYPES = {
     "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
     "CLERKSYNC_SCHEDULE": ({"full": 5}, "must be a dict of parts to cron expressions, or to None for off"),
     "CLERKSYNC_ALERT_EMAILS": ("no", "must be True or False"),
+    "CLERKSYNC_METRICS_TOKEN": (None, "must be a string"),
+    "CLERKSYNC_METRICS_NETWORKS": (
+        ["10.0.0.1/8"],
+        "must be a list or tuple of networks such as 10.0.0.0/8 or ::1",
+    ),
     "CLERKSYNC_WEBHOOK_MAX_BYTES": (0, "must be a whole number above 0"),
     "CLERKSYNC_EVENT_RETENTION_DAYS": ("30", "must be a whole number above 0"),
     "CLERKSYNC_AUTHORIZED_PARTIES": ("https://a.test", "must be a list or tuple of strings"),

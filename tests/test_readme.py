@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from asgiref.sync import async_to_sync
 from django.core.checks import run_checks
 from django.core.management import call_command
@@ -27,7 +28,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.test import RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
-from clerksync import exceptions, foreign, signals, status, verdicts
+from clerksync import exceptions, foreign, reasons, signals, status, verdicts
 from clerksync.breaker import default_limit
 from clerksync.comparing import broken_rules
 from clerksync.conf import Settings, settings
@@ -107,7 +108,7 @@ def command(name: str) -> BaseCommand:
 
 def test_languages__known() -> None:
     """No command hides in a block that the tests below do not read."""
-    assert set(re.findall(r"^```(\w*)", README, re.MULTILINE)) == {"", "shell", "text", "python"}
+    assert set(re.findall(r"^```(\w*)", README, re.MULTILINE)) == {"", "shell", "text", "python", "yaml"}
 
 
 def test_installing__two_commands() -> None:
@@ -355,7 +356,7 @@ def test_status__reasons() -> None:
         for code in re.findall(r'Reason\(\s*f?"([a-z_{}]+)"', inspect.getsource(module))
     ]
     expanded = {code.format(state=state) for code in given for state in ("parked", "failed")}
-    assert sorted(told) == sorted(expanded)
+    assert sorted(told) == sorted(reasons.CODES) == sorted(expanded)
 
 
 def test_doctor__findings() -> None:
@@ -363,6 +364,33 @@ def test_doctor__findings() -> None:
     assert names(section("`check_clerk`"), heading="Finding") == list(GROUP_OF)
     keys = names(section("JSON of `check_clerk --format json`"), heading="Key")
     assert keys == list(Report(()).as_dict())
+
+
+@pytest.mark.django_db
+def test_metrics__all_named(clerk: FakeClerk) -> None:
+    """The table has every metric with its type and labels, and the rules name no other."""
+    collector: Any = pytest.importorskip("clerksync.metrics.collector", reason="no prometheus-client here")
+    clerk.create_user()
+    call_command("sync_clerk_users", "--no-progress", stdout=io.StringIO())
+    families = list(collector.ClerkSyncCollector().collect())
+    suffixes = {"counter": "_total", "info": "_info"}
+    exposed = {f"{family.name}{suffixes.get(family.type, '')}": family for family in families}
+    listed = rows(section("Metrics"), heading="Metric")
+    assert [name.strip("`") for name, *_ in listed] == list(exposed)
+    for (_, kind, labels, _), family in zip(listed, exposed.values(), strict=True):
+        assert family.type == kind
+        told = set(re.findall(r"`(\w+)`", labels))
+        assert all(told == sample.labels.keys() - {"le"} for sample in family.samples), family.name
+    expressions = " ".join(
+        rule["expr"] for group in yaml.safe_load(blocks("yaml")[0])["groups"] for rule in group["rules"]
+    )
+    named = set(re.findall(r"clerksync_\w+", expressions))
+    assert len(named) > 5
+    assert named <= exposed.keys() | {sample.name for family in families for sample in family.samples}
+    for name, value in re.findall(r'\b(state|outcome)="(\w+)"', expressions):
+        assert any(sample.labels.get(name) == value for family in families for sample in family.samples), (
+            value
+        )
 
 
 def test_events__to_tick() -> None:

@@ -12,10 +12,13 @@ from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
 
-from clerksync import facts, leases, runs, status, verdicts
-from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
+from clerksync import facts, jobs, leases, reasons, runs, status
+from clerksync.exceptions import InstanceMismatch
+from clerksync.inspection import Inspection
+from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.status import State, Status
 from clerksync.testing import FakeClerk
+from clerksync.undo import UndoFile
 from tests.syncing import LISTS, StopAfter, Syncer, change, execute, small_pages, synced
 
 pytestmark = pytest.mark.django_db
@@ -128,6 +131,85 @@ def test_deletes__refused(syncer: Syncer) -> None:
     assert (found.state, found.exit_status) == (State.BROKEN, 2)
     assert codes(found)[0] == "deletes_refused"
     assert found.reasons[0].command == "manage.py sync_clerk_users --dry-run"
+
+
+def test_deletes__overdue_by_the_schedule(syncer: Syncer, settings: Any) -> None:
+    """Who runs the full sync once a week is not told every day."""
+    synced(syncer, 3)
+    MirrorState.objects.update(deletes_as_of=F("deletes_as_of") - timedelta(days=6))
+    settings.CLERKSYNC_SCHEDULE = {"full": "0 3 * * SUN"}
+    assert status.read().state is State.IN_STEP
+    MirrorState.objects.update(deletes_as_of=F("deletes_as_of") - timedelta(days=2))
+    assert codes(status.read()) == ["deletes_overdue"]
+    for expression in ("0 3 * * MON-FRI", None, "nonsense"):  # the longest gap is that of a weekend
+        settings.CLERKSYNC_SCHEDULE = {"full": expression}
+        assert codes(status.read()) == ["deletes_overdue"]
+
+
+def test_deletes__refused_to_a_part(syncer: Syncer) -> None:
+    """A part of the scheduler that was refused is told of as well, and once."""
+    synced(syncer, 3)
+    jobs.plan()
+    ScheduledJob.objects.filter(part="pending").update(outcome="refused", failures=1)
+    assert codes(status.read()) == ["deletes_refused"]
+    SyncRun.objects.update(state="refused")
+    assert codes(status.read()) == ["deletes_refused"]
+
+
+def test_part__overdue(syncer: Syncer) -> None:
+    """A part whose time has come and that nobody runs; one that is at work is not late."""
+    synced(syncer, 3)
+    jobs.plan()
+    late = ScheduledJob.objects.filter(part__in=["incremental", "prune"])
+    late.update(next_at=timezone.now() - timedelta(minutes=9))
+    assert status.read().state is State.IN_STEP
+    late.update(next_at=timezone.now() - timedelta(minutes=11))
+    found = status.read()
+    assert (found.state, codes(found)) == (State.BEHIND, ["part_overdue"])
+    assert "and nobody runs it: incremental, prune. " in found.sentence
+    late.update(expires_at=timezone.now())
+    assert status.read().state is State.IN_STEP
+
+
+def test_instance__another(syncer: Syncer) -> None:
+    """A key of another instance is remembered by whatever has met it, until the right one is back."""
+    synced(syncer, 3)
+    right = syncer.clerk.instance_id
+    MirrorState.objects.update(instance_id="ins_another", key_fingerprint="")
+    with pytest.raises(InstanceMismatch):
+        syncer.full(dry_run=True)
+    assert status.read().state is State.IN_STEP
+    assert isinstance(syncer.incremental().error, InstanceMismatch)
+    assert "instance_mismatch" in codes(status.read())
+    MirrorState.objects.update(instance_id=right)
+    syncer.incremental()
+    assert "instance_mismatch" not in codes(status.read())
+    MirrorState.objects.update(instance_id="ins_another")
+    with pytest.raises(InstanceMismatch):
+        syncer.full()
+    found = status.read()
+    assert (found.state, codes(found)) == (State.BROKEN, ["instance_mismatch"])
+
+
+def test_audit__placeholders(syncer: Syncer) -> None:
+    """What the last audit of the table has found is a remark until an audit finds it no more."""
+    ids = synced(syncer, 3)
+    assert status.read().reasons == ()
+    ClerkUser.objects.filter(pk=ids[0]).update(email="placeholder@example.com")
+    list(Inspection(None, mirror=False).findings())
+    assert status.read().reasons == ()
+    list(Inspection(None).findings())
+    found = status.read()
+    assert (found.state, codes(found)) == (State.IN_STEP, ["placeholders"])
+    assert (
+        "The last audit found placeholder data in 1 place. Run: manage.py audit_clerk_users."
+        in found.sentence
+    )
+    with syncer.client() as client:
+        list(Inspection(client, preview=True).findings())
+        assert codes(status.read()) == ["placeholders"]
+        list(Inspection(client, undo=UndoFile(None)).findings())
+    assert status.read().reasons == ()
 
 
 def test_run__cut(syncer: Syncer) -> None:
@@ -378,5 +460,5 @@ def test_broken__no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_times__with_the_day_where_it_is_another() -> None:
     """A time of today is told by the minute, another with its day."""
     now = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
-    assert verdicts.clock(now - timedelta(minutes=30), now=now) == "00:30 UTC"
-    assert verdicts.clock(now - timedelta(hours=2), now=now) == "2026-03-01 23:00 UTC"
+    assert reasons.clock(now - timedelta(minutes=30), now=now) == "00:30 UTC"
+    assert reasons.clock(now - timedelta(hours=2), now=now) == "2026-03-01 23:00 UTC"

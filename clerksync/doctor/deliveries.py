@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from clerksync import verdicts, webhooks
+from clerksync import reasons, webhooks
 from clerksync.doctor.books import Books
 from clerksync.doctor.findings import Finding, State, ok, problem, skipped, warning
 
@@ -43,7 +43,7 @@ def _last_event(books: Books) -> Finding:
         return skipped("last_event", "No event has arrived yet.", how)
     age = books.read_at - last
     return ok(
-        "last_event", f"The last event arrived {verdicts.clock(last, now=books.read_at)}, {_long(age)} ago."
+        "last_event", f"The last event arrived {reasons.clock(last, now=books.read_at)}, {_long(age)} ago."
     )
 
 

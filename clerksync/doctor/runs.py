@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from clerksync import verdicts
+from clerksync import reasons
 from clerksync.doctor.books import Books
-from clerksync.doctor.findings import Finding, State, ok, problem, skipped, warning
-from clerksync.verdicts import Reason
-
-#: So late nobody is who would only be busy.
-OVERDUE = timedelta(minutes=10)
+from clerksync.doctor.findings import Finding, State, ok, skipped, warning
+from clerksync.reasons import Reason
 
 #: Reasons of the status that are about a sync; those about webhooks are told of elsewhere.
 _SYNCS = ("never_synced", "stale", "deletes_overdue", "deletes_refused", "sync_failed", "sync_cut", "clock")
-_SCHEDULER = ("scheduler_dead", "part_failed")
+_SCHEDULER = ("scheduler_dead", "part_overdue", "part_failed")
 _WEBHOOKS = ("webhooks_", "events_")
 _STATES = {
-    verdicts.State.BROKEN: State.PROBLEM,
-    verdicts.State.BEHIND: State.WARNING,
-    verdicts.State.IN_STEP: State.WARNING,
+    reasons.State.BROKEN: State.PROBLEM,
+    reasons.State.BEHIND: State.WARNING,
+    reasons.State.IN_STEP: State.WARNING,
 }
 
 
@@ -56,26 +51,19 @@ def _sound(id: str, books: Books) -> Finding:
         return _scheduler(books)
     if id == "mirror":
         known = books.status.right_up_to
-        up_to = f"Users are right up to {verdicts.clock(known, now=books.read_at)}." if known else ""
+        up_to = f"Users are right up to {reasons.clock(known, now=books.read_at)}." if known else ""
         return ok(id, up_to or "Nothing else is wrong.")
     kind = id.removesuffix("_sync")
     began = books.completed.get(kind)
     if began is None:
         return skipped(id, f"No {kind} sync has been completed.", "Run it periodically.")
-    return ok(id, f"The last completed {kind} sync began {verdicts.clock(began, now=books.read_at)}.")
+    return ok(id, f"The last completed {kind} sync began {reasons.clock(began, now=books.read_at)}.")
 
 
 def _scheduler(books: Books) -> Finding:
     if not books.jobs:
         why = "run_clerk_scheduler has not been in use."
         return skipped("scheduler", why, "Start it, or let cron run the syncs.")
-    late = [job.part for job in books.jobs if not job.expires_at and books.read_at - job.next_at > OVERDUE]
-    if late:
-        return problem(
-            "scheduler",
-            f"Overdue, and nobody runs it: {', '.join(late)}.",
-            "See that manage.py run_clerk_scheduler is up, and read its log.",
-        )
     failing = [f"{job.part} ({job.get_outcome_display()})" for job in books.jobs if job.failures]
     if failing:
         return warning(

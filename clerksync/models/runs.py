@@ -24,6 +24,11 @@ class MirrorState(models.Model):
     #: Rows by state, as a sync has counted them: counting a million takes too long for a probe.
     census = models.JSONField(_("rows by state"), default=dict, blank=True)
     census_at = models.DateTimeField(_("rows counted"), null=True, blank=True)
+    #: When a key was refused because it is of another instance; null once the right one was seen again.
+    mismatch_at = models.DateTimeField(_("key of another instance"), null=True, blank=True)
+    #: Placeholders that the last audit has found, or left.
+    placeholders = models.IntegerField(_("placeholders"), null=True, blank=True)
+    audited_at = models.DateTimeField(_("last audit"), null=True, blank=True)
 
     full_holder = models.CharField(max_length=200, default="", blank=True)
     full_fence = models.BigIntegerField(default=0)

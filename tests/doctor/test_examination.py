@@ -375,7 +375,7 @@ def test_scheduler__not_in_use() -> None:
 @pytest.mark.parametrize(
     ("changes", "state", "words"),
     [
-        ({"next_at": timezone.now() - timedelta(hours=1)}, "problem", "nobody runs it: full."),
+        ({"next_at": timezone.now() - timedelta(hours=1)}, "warning", "nobody runs it: full."),
         ({"failures": 2, "outcome": "refused"}, "warning", "full (deletes refused)."),
         (
             {"seen_at": timezone.now() - timedelta(hours=1)},

@@ -215,6 +215,8 @@ def test_clerk__passed_on_with_types() -> None:
             {"full": "0,30 3 * * *", "prune": None},
         ),
         "CLERKSYNC_ALERT_EMAILS": ("off", False),
+        "CLERKSYNC_METRICS_TOKEN": ("a-token", "a-token"),
+        "CLERKSYNC_METRICS_NETWORKS": ("10.1.0.0/16, ::1", ["10.1.0.0/16", "::1"]),
         "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
         "CLERKSYNC_EVENT_RETENTION_DAYS": ("60", 60),
         "CLERKSYNC_AUTHORIZED_PARTIES": (
