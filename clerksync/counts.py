@@ -34,7 +34,7 @@ from django.utils import timezone
 
 from clerksync import webhooks
 from clerksync.models import CountedEvents, HourlyCount, TotalCount, WebhookEvent
-from clerksync.tables import adapt_time
+from clerksync.times import adapt_time
 
 #: Upper limits in seconds; what came later still is in a bucket named "+Inf".
 LAG_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)

@@ -44,8 +44,11 @@ def decide(row: Row | None, observation: Observation) -> Decision:
 
 def fold(row: Row | None, observations: Sequence[Observation]) -> Decision:
     """Decide about several observations of one user, as one decision."""
-    if row is not None and len(observations) == 1 and _is_as_stored(row, observations[0]):
-        return _UNCHANGED
+    if len(observations) == 1:
+        if row is not None and _is_as_stored(row, observations[0]):
+            return _UNCHANGED
+        outcome, current, content = decide(row, observations[0])
+        return Decision(outcome, _revised(row, current), content)
     outcome, current, content, changed = Outcome.UNCHANGED, row, None, False
     for observation in sorted(observations, key=_fold_order):
         decision = decide(current, observation)
@@ -53,10 +56,14 @@ def fold(row: Row | None, observations: Sequence[Observation]) -> Decision:
         if decision.row is not None:
             current, changed = decision.row, True
         content = decision.content or content
-    if not changed or current is None:
-        return Decision(outcome)
-    revision = (row.revision if row else 0) + 1
-    return Decision(outcome, msgspec.structs.replace(current, revision=revision), content)
+    return Decision(outcome, _revised(row, current) if changed else None, content)
+
+
+def _revised(row: Row | None, new: Row | None) -> Row | None:
+    """The new row, if there is one, as the next revision of the one that is stored."""
+    if new is None:
+        return None
+    return msgspec.structs.replace(new, revision=1 if row is None else row.revision + 1)
 
 
 def _is_as_stored(row: Row, observation: Observation) -> bool:

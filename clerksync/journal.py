@@ -14,7 +14,7 @@ from clerksync import counts
 from clerksync.conf import settings
 from clerksync.counts import Key
 from clerksync.models import RejectedDeliveries, WebhookEvent
-from clerksync.tables import adapt_ms, adapt_time
+from clerksync.times import adapt_ms, adapt_time
 
 State = WebhookEvent.State
 

@@ -7,7 +7,8 @@ the admin and operators all come through ``apply``.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -52,6 +53,17 @@ def database() -> str:
 def read(ids: Iterable[str], window: Window | None = None) -> dict[str, Row]:
     """The bookkeeping of these users, and of all that were created in the window."""
     return UserTable(database()).read(sorted(ids), window)
+
+
+@contextmanager
+def page_transaction() -> Iterator[None]:
+    """A transaction for a page and its checkpoint; its commit does not wait for the disk.
+
+    What a crash of the database's machine takes away it takes with the checkpoint.
+    """
+    with transaction.atomic(using=database()):
+        yield
+        UserTable(database()).commit_without_waiting()
 
 
 def read_with_instance(clerk_id: str) -> tuple[str, Row | None]:

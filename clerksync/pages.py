@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
-from django.db import transaction
 
 from clerksync import mirror
 from clerksync.answers import Page
@@ -94,6 +93,7 @@ class PageWriter:
             compare_all=self.compare_all,
             with_fields=self.dry_run,
             dry_run=self.dry_run,
+            savepoint=False,  # an error ends the page's transaction
         )
 
     @contextmanager
@@ -101,7 +101,7 @@ class PageWriter:
         if self.dry_run:
             yield
             return
-        with transaction.atomic(using=mirror.database()):
+        with mirror.page_transaction():
             yield
 
 

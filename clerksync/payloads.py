@@ -108,8 +108,11 @@ class Parser:
             elements: Sequence[bytes | msgspec.Raw] = decode_array(body)
         except (msgspec.MsgspecError, RecursionError):
             elements = salvage.split_array(body)
+        careful = _may_need_care(body)
         return [
-            self._parse(bytes(element), source=source, observed_ms=observed_ms, provenance=provenance)
+            self._parse(
+                element, careful=careful, source=source, observed_ms=observed_ms, provenance=provenance
+            )
             for element in elements
         ]
 
@@ -121,14 +124,28 @@ class Parser:
         Raises:
             PayloadError: There is no user with an id in the body.
         """
-        observation = self._parse(body, source=source, observed_ms=observed_ms, provenance=provenance)
+        observation = self._parse(
+            body,
+            careful=_may_need_care(body),
+            source=source,
+            observed_ms=observed_ms,
+            provenance=provenance,
+        )
         if not observation.clerk_id:
             raise PayloadError("; ".join(observation.problems))
         return observation
 
-    def _parse(self, raw: bytes, *, source: Source, observed_ms: int | None, provenance: str) -> Observation:
+    def _parse(
+        self,
+        raw: bytes | msgspec.Raw,
+        *,
+        careful: bool,
+        source: Source,
+        observed_ms: int | None,
+        provenance: str,
+    ) -> Observation:
         try:
-            user, payload, problems = self._read(raw)
+            user, payload, problems = self._read(raw, careful=careful)
         except PayloadError as error:
             return Observation(
                 clerk_id=error.clerk_id or "",
@@ -149,25 +166,31 @@ class Parser:
             created_ms=fields.created_at,
             digest=f"{self.shape}:{digest(user, fields)}",
             fields=fields,
-            payload=payload if self.store_payload else None,
+            payload=payload,
             problems=problems + dropped,
             provenance=provenance,
         )
 
-    def _read(self, raw: bytes) -> tuple[User, str, tuple[str, ...]]:
-        if not self.exclude and not _needs_care(raw):
+    def _read(self, raw: bytes | msgspec.Raw, *, careful: bool) -> tuple[User, str | None, tuple[str, ...]]:
+        """The user, the payload if it is stored, and what was mended."""
+        if not self.exclude and not (careful and _needs_care(bytes(raw))):
             try:
                 user = decode_user(raw)
                 if 0 < len(user.id) <= MAX_ID and not _has_codes(user):
-                    return user, raw.decode(), ()
+                    return user, str(raw, "utf-8") if self.store_payload else None, ()
             except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
                 pass  # the careful way tells what is wrong
-        return salvage.read_user(raw, exclude=self.exclude)
+        user, payload, problems = salvage.read_user(bytes(raw), exclude=self.exclude)
+        return user, payload if self.store_payload else None, problems
+
+
+def _may_need_care(body: bytes) -> bool:
+    # One byte of the marks is found at memory's speed, a whole mark is not.
+    return b"\\" in body or b"\x9b" in body
 
 
 def _needs_care(raw: bytes) -> bool:
-    # One byte of the marks is found at memory's speed, a whole mark is not.
-    return (b"\\" in raw or b"\x9b" in raw) and any(mark in raw for mark in _MARKS)
+    return any(mark in raw for mark in _MARKS)
 
 
 def _has_codes(user: User) -> bool:

@@ -20,7 +20,7 @@ class Verification(msgspec.Struct, gc=False):
     status: str | None = None
 
 
-class Email(msgspec.Struct):
+class Email(msgspec.Struct, gc=False):
     """One e-mail address; ``id`` is not required by the specification."""
 
     id: str | None = None
@@ -28,7 +28,7 @@ class Email(msgspec.Struct):
     verification: Verification | None = None
 
 
-class Phone(msgspec.Struct):
+class Phone(msgspec.Struct, gc=False):
     """One phone number, E.164; ``backup_codes`` is read in order not to be stored."""
 
     id: str | None = None
@@ -37,7 +37,7 @@ class Phone(msgspec.Struct):
     backup_codes: list[Any] | None = None
 
 
-class Wallet(msgspec.Struct):
+class Wallet(msgspec.Struct, gc=False):
     """One web3 wallet."""
 
     id: str | None = None
@@ -45,7 +45,7 @@ class Wallet(msgspec.Struct):
     verification: Verification | None = None
 
 
-class Account(msgspec.Struct):
+class Account(msgspec.Struct, gc=False):
     """One external or enterprise account; its ``id`` is not stable in kind."""
 
     provider: str | None = None
@@ -54,7 +54,7 @@ class Account(msgspec.Struct):
     verification: Verification | None = None
 
 
-class User(msgspec.Struct):
+class User(msgspec.Struct, gc=False):
     """One user; ``UNSET`` tells a key that is missing from one that is null."""
 
     id: str

@@ -97,6 +97,21 @@ def test_apply__statements_do_not_depend_on_the_batch(count: int) -> None:
     assert len([query for query in queries if query["sql"].startswith("SELECT")]) == 1
 
 
+def test_apply__batches_of_one_transaction_do_not_mix() -> None:
+    """PostgreSQL writes them through one temporary table, which keeps its rows until the commit."""
+    users = [f"user_{number:05}" for number in range(75)]
+    with transaction.atomic():
+        mirror.apply(many(75))
+        changes = mirror.apply(
+            missed(2, clerk_id=clerk_id) if 25 <= number < 50 else seen(2, 2, clerk_id=clerk_id)
+            for number, clerk_id in enumerate(users)
+        )
+    assert len(changes) == 75
+    assert rows() == [(clerk_id, 2) for clerk_id in users]
+    doubted = ClerkUser.objects.in_doubt().order_by("pk").values_list("pk", flat=True)
+    assert list(doubted) == users[25:50]
+
+
 def test_apply__a_row_changed_past_the_mirror_is_mended() -> None:
     """An ``update()`` that put a placeholder into a row is undone by the next sync."""
     mirror.apply([seen(1, 1)])
