@@ -1,10 +1,12 @@
-"""A clock for throttles and waits that passes at once."""
+"""Clocks: one for throttles and waits that passes at once, one for Clerk that runs and can be moved."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
+from clerksync.testing import VirtualClock
 from clerksync.throttle import Clock
 
 
@@ -28,3 +30,15 @@ class VirtualTime:
             self.now += seconds
             self.slept += seconds
         self._on_sleep(seconds)
+
+
+class RunningClock(VirtualClock):
+    """A clock of Clerk's that begins with the system's time, runs, and can be moved."""
+
+    def __init__(self) -> None:
+        super().__init__(start_ms=time.time_ns() // 1_000_000)
+        self._began = time.monotonic_ns()
+
+    def now_ms(self) -> int:
+        """Return the present time in milliseconds since the epoch."""
+        return super().now_ms() + (time.monotonic_ns() - self._began) // 1_000_000

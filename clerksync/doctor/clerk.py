@@ -60,22 +60,23 @@ def _unreachable(trouble: reach.Trouble) -> Told:
 
 
 def _ask(client: ClerkClient, *, end: float) -> Told:
+    began = time.monotonic()
     reached = ok("clerk", "Clerk's API answers.")
     try:
         instance = client.instance()
     except KeyRejected as error:
         sentence = f"Clerk does not accept CLERK_SECRET_KEY ({error.code or error.status})."
-        return Told((reached, problem("key_accepted", sentence, _KEY), _clock(client)))
+        return Told((reached, problem("key_accepted", sentence, _KEY), _clock(client, since=began)))
     except ClerkRejected as error:
         sentence = f"Clerk refuses to tell whose CLERK_SECRET_KEY is ({error.code or error.status})."
-        return Told((reached, problem("key_accepted", sentence, _KEY), _clock(client)))
+        return Told((reached, problem("key_accepted", sentence, _KEY), _clock(client, since=began)))
     except ClerkUnavailable as error:
         return _unanswered(client, error, end=end)
     except ClerkError as error:
         advice = "Something else answers in Clerk's place: check CLERK_API_URL and the proxy."
         return unasked("Clerk could not be asked.", problem("clerk", f"{error}.", advice))
     accepted = ok("key_accepted", f"The secret key opens {instance.id} ({instance.environment_type}).")
-    return Told((reached, accepted, _clock(client)), instance, _keys(client))
+    return Told((reached, accepted, _clock(client, since=began)), instance, _keys(client))
 
 
 def _unanswered(client: ClerkClient, error: ClerkUnavailable, *, end: float) -> Told:
@@ -93,10 +94,11 @@ def _keys(client: ClerkClient) -> Mapping[str, RSAPublicKey] | None:
         return None
 
 
-def _clock(client: ClerkClient) -> Finding:
+def _clock(client: ClerkClient, *, since: float) -> Finding:
     # ``now_ms`` is the earliest that it can be there: Date has whole seconds, and one more is taken off.
     ahead = time.time() - client.now_ms() / 1000 - 1.5
-    if abs(ahead) <= MAX_SKEW:
+    took = time.monotonic() - since  # at some moment of this Clerk looked at its clock
+    if -MAX_SKEW <= ahead <= MAX_SKEW + took:
         return ok("clock", f"Our clock and Clerk's agree (within {MAX_SKEW:g} seconds).")
     side = "ahead of" if ahead > 0 else "behind"
     return problem(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +23,7 @@ from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
 from clerksync.testing import FakeClerk
 from clerksync.testing.deliveries import WEBHOOK_SECRET
+from tests.clocks import RunningClock
 
 OURS = "https://app.harbour.test"
 
@@ -47,8 +47,7 @@ def make_sound(settings: Any, clerk: FakeClerk, *, files: Path) -> None:
     assert clerk.send_webhook("user.updated", user).status_code == 200
     later = timezone.now() + timedelta(hours=1)
     ScheduledJob.objects.bulk_create(ScheduledJob(part=part, next_at=later) for part in Part)
-    # Its clock stands still: it has to be that of now when the doctor comes.
-    clerk.advance(ms=time.time_ns() // 1_000_000 - clerk.clock.now_ms())
+    clerk.clock = RunningClock()  # one that stands still would soon be behind ours
 
 
 def pem(clerk: FakeClerk) -> str:

@@ -227,7 +227,7 @@ def test_clerk__key_not_accepted(clerk: FakeClerk) -> None:
 def test_clerk__trouble(clerk: FakeClerk, kind: str | int, options: dict[str, Any], words: str) -> None:
     """What answers in Clerk's place, or does not, is named; everything else is looked at."""
     clerk.fail(kind, times=None, on="*", **options)
-    told = found(part_seconds=4)
+    told = found(part_seconds=8)
     assert told["clerk"][0] == "problem"
     assert words in told["clerk"][1]
     assert (told["key_accepted"][0], told["instance"][0], told["full_sync"][0]) == (
@@ -247,8 +247,8 @@ def test_clerk__hangs(clerk: FakeClerk) -> None:
     """A Clerk that does not answer is waited for, but not for long, and the others are looked at."""
     clerk.fail("slow", seconds=60, times=None, on="*")
     began = time.monotonic()
-    told = found(part_seconds=4)
-    assert time.monotonic() - began < 25
+    told = found(part_seconds=8)
+    assert time.monotonic() - began < 55
     assert (told["clerk"][0], told["database"][0], told["webhook_answer"][0]) == ("problem", "ok", "ok")
 
 
@@ -265,6 +265,13 @@ def test_clock(clerk: FakeClerk, seconds: int, words: str) -> None:
     told = found()["clock"]
     assert told[0] == "problem"
     assert words in told[1]
+
+
+def test_clock__slow_answer(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that takes longer than clocks may differ says nothing against them."""
+    monkeypatch.setattr("clerksync.doctor.clerk.MAX_SKEW", 1)
+    clerk.fail("slow", seconds=3, times=None, on="*")
+    assert found(part_seconds=60, seconds=90)["clock"][0] == "ok"
 
 
 def test_instance__of_another_table() -> None:
@@ -433,7 +440,7 @@ def test_database__hangs() -> None:
         with replaced(ENGINE="django.db.backends.postgresql", NAME="x", OPTIONS={}, **place):
             began = time.monotonic()
             told = found(part_seconds=3)
-    assert time.monotonic() - began < 25
+    assert time.monotonic() - began < 55
     assert told["database"][1].startswith("The database does not answer within 2.7 seconds.")
     assert told["clerk"][0] == "ok"
 
