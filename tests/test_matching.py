@@ -18,6 +18,7 @@ from clerksync.linkruns import link_all
 from clerksync.matching import match
 from clerksync.models import ClerkUser
 from tests.links import add_django_user, add_row, linked_to, linking_on
+from tests.profiles import pick
 
 pytestmark = pytest.mark.django_db
 
@@ -225,7 +226,7 @@ def test_incomplete__waits() -> None:
     assert user.username == ID
 
 
-LEGACY = 20_000
+LEGACY = pick(short=3_000, long=20_000)
 RULES = ("field:last_name", "external_id", "placeholder_email", "verified_email")
 
 
@@ -258,7 +259,7 @@ def add_legacy() -> None:
 
 
 def test_legacy__everybody() -> None:
-    """20,000 Django users are linked by each rule, each to the right row, none by an unverified address."""
+    """Thousands of Django users are linked by each rule, each to the right row, none by an unverified address."""
     add_legacy()
     for rule in RULES:
         left = 0
@@ -275,7 +276,7 @@ def test_legacy__everybody() -> None:
         assert [pair for pair in pairs if pair[0] != str(pair[1])] == []
         assert len(pairs) == LEGACY - left
         assert rule != "verified_email" or all(number % 10 for _, number in pairs)
-        assert len(queries) <= LEGACY / 500 * 14
+        assert len(queries) <= LEGACY / 500 * 14 + 10
 
 
 @override_settings(CLERKSYNC_REAL_DOMAINS=["example.com"])

@@ -15,6 +15,8 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
+from clerksync.testing import FakeClerk
+
 #: Run as root there is no sandbox; the others keep Chromium from calling home.
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -78,7 +80,11 @@ class Visit:
     params=[("light", 1280), ("light", 390), ("dark", 1280), ("dark", 390)], ids="{0[0]}-{0[1]}".format
 )
 def visit(
-    request: pytest.FixtureRequest, browser: Browser, live_server: LiveServer, tmp_path: Path
+    request: pytest.FixtureRequest,
+    browser: Browser,
+    live_server: LiveServer,
+    clerk: FakeClerk,  # outlives the window, whose last request may still be under way
+    tmp_path: Path,
 ) -> Iterator[Visit]:
     """A window, light or dark, wide or narrow; in the end nothing may have gone wrong in it."""
     scheme, width = request.param

@@ -37,7 +37,7 @@ def _people() -> None:
     add_row("user_a", email=ADA)
     add_row("user_b", email="bert@harbour-works.io")
     for name in ("otto", "otto2"):
-        add_django_user(name, pk=len(name) + 100, email=OTTO)
+        add_django_user(name, pk=len(name) + 900_000, email=OTTO)
     add_row("user_o", email=OTTO)
     add_row("user_z", state="deleted", email=None)
 
@@ -45,7 +45,7 @@ def _people() -> None:
 @pytest.mark.usefixtures("_people")
 def test_dry_run__as_promised() -> None:
     """What would be done, also while linking is off, and nothing is written."""
-    told = "user_o ambiguous: verified_email: Django users 104, 105\n"
+    told = "user_o ambiguous: verified_email: Django users 900004, 900005\n"
     with override_settings(CLERKSYNC_LINK_BY=["verified_email"]):
         assert link("--dry-run") == (
             1,
@@ -76,7 +76,7 @@ def test_csv__of_what_was_left() -> None:
     assert status == 1
     assert list(csv.reader(io.StringIO(out, newline=""))) == [
         ["clerk_id", "kind", "field", "reason"],
-        ["user_o", "ambiguous", "", "verified_email: Django users 104, 105"],
+        ["user_o", "ambiguous", "", "verified_email: Django users 900004, 900005"],
     ]
     assert err.startswith("linked 1, created 0, without a Django user 1, ambiguous 1\n")
 
