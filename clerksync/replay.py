@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, QuerySet
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet
+from django.utils import timezone
 
 from clerksync import events
 from clerksync.conf import settings
@@ -17,6 +18,9 @@ from clerksync.models import WebhookEvent
 from clerksync.webhooks import Delivery
 
 State = WebhookEvent.State
+
+#: Handlers that have not ended after this time never will: their process has.
+HANDLING = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -34,16 +38,22 @@ def select_events(
     states: Sequence[str] = (State.FAILED, State.PARKED),
     since: datetime | None = None,
 ) -> QuerySet[WebhookEvent]:
-    """The events to replay, in the order they happened; those with ``ids`` whatever their state."""
+    """The events to replay, in the order they happened; those with ``ids`` whatever their state.
+
+    With the failed ones come those whose process ended before their handlers did.
+    """
     chosen = WebhookEvent.objects.order_by("occurred_at", "pk")
-    chosen = chosen.filter(svix_id__in=ids) if ids else chosen.filter(state__in=states)
+    wanted = Q(state__in=states)
+    if State.FAILED in states:
+        wanted |= Q(handled=False, finished_at__lt=timezone.now() - HANDLING)
+    chosen = chosen.filter(svix_id__in=ids) if ids else chosen.filter(wanted)
     if types:
         chosen = chosen.filter(type__in=types)
     return chosen.filter(received_at__gte=since) if since else chosen
 
 
 def select_due(now: datetime) -> QuerySet[WebhookEvent]:
-    """The events that are failed or parked and whose cause may be over by now.
+    """The events that are failed, parked or not handled, and whose cause may be over by now.
 
     Each try comes after at least twice the time of the one before: an event that nothing can help
     costs ten tries in a week, and not a thousand.
@@ -56,8 +66,8 @@ def select_due(now: datetime) -> QuerySet[WebhookEvent]:
 def replay(chosen: QuerySet[WebhookEvent]) -> Iterator[tuple[WebhookEvent, str, str]]:
     """Replay events; twice makes no difference.
 
-    Handlers are called again for an event of which one had failed, without touching the
-    mirror; the others are applied again, which calls no handler twice.
+    Handlers are called again for an event of which one had failed or been cut short, without touching
+    the mirror; the others are applied again, which calls no handler twice.
 
     Yields:
         The event, the state it has now, and a reason.
@@ -76,9 +86,10 @@ def _replay_one(event: WebhookEvent, payload: str) -> tuple[str, str]:
         parsed = parse_event(payload.encode())
     except PayloadError as error:
         return event.state, str(error)
-    if event.state == State.FAILED:
+    if event.state == State.FAILED or not event.handled:
         failures = events.call_again(parsed, delivery, payload=payload)
-        return (State.FAILED if failures else State.APPLIED), "; ".join(failures)
+        mended = State.APPLIED if event.state == State.FAILED else event.state
+        return (State.FAILED if failures else mended), "; ".join(failures)
     receipt = events.process(parsed, delivery, payload=payload, again=True)
     return receipt.status, receipt.reason
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.utils import timezone
 
 from clerksync import handlers
 from clerksync.events import ClerkEvent, on
@@ -126,6 +128,19 @@ def test_handler__of_a_process_that_died_is_called_by_the_redelivery(project: Pr
     assert post(delivery).json() == {"status": "duplicate"}
     assert len(project.heard) == 2
     assert WebhookEvent.objects.get().handled
+
+
+def test_handler__of_a_process_that_died_is_called_by_a_replay(project: Project) -> None:
+    """Once it is clear that nobody is at it any more; the mirror is not touched."""
+    deliver(changed(now_ms()))
+    revision = ClerkUser.objects.get().revision
+    WebhookEvent.objects.update(handled=False)
+    assert replay().strip() == "nothing to replay"
+    WebhookEvent.objects.update(finished_at=timezone.now() - timedelta(minutes=6))
+    assert "1 applied" in replay()
+    assert (len(project.heard), ClerkUser.objects.get().revision) == (2, revision)
+    assert WebhookEvent.objects.get().handled
+    assert replay().strip() == "nothing to replay"
 
 
 def park_two() -> None:

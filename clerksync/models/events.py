@@ -49,7 +49,9 @@ class WebhookEvent(models.Model):
             models.Index(fields=["object_id", "-received_at"], name="clerksync_event_object"),
             # Most are applied, and need no entry to be found.
             models.Index(
-                fields=["state", "-received_at"], condition=~Q(state="applied"), name="clerksync_event_state"
+                fields=["state", "-received_at"],
+                condition=~Q(state="applied") | Q(handled=False),
+                name="clerksync_event_state",
             ),
         ]
         # A unique field would get a second index on PostgreSQL, for beginnings.
