@@ -52,5 +52,6 @@ class ClerkSyncConfig(AppConfig):
         register(metrics_checks.check_metrics, "clerksync")
         register(schedule_checks.check_schedule, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
+        signals.sync_completed.connect(linking.catch_up, dispatch_uid="clerksync.catching_up")
         if apps.is_installed("drf_spectacular"):
             import_module("clerksync.api.schema")

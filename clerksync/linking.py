@@ -11,12 +11,13 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import DatabaseError, IntegrityError
+from django.db.models import F
 
 from clerksync import linkbatches, mirror
 from clerksync.conf import settings
 from clerksync.linkbatches import BATCH, Batch
 from clerksync.linkreports import Report
-from clerksync.models import ClerkUser
+from clerksync.models import ClerkUser, SyncRun
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,22 @@ def keep_in_step(sender: object, clerk_ids: Sequence[str], **kwargs: Any) -> Non
         linked = users.filter(pk__in=clerk_ids[start : start + BATCH], user__isnull=False)
         if ids := list(linked.values_list("pk", flat=True)):
             log(linkbatches.link(ids, create=False).report)
+
+
+def catch_up(sender: object, run: SyncRun, **kwargs: Any) -> None:
+    """Receive ``sync_completed``: after a full sync, bring those up to date of whom nobody was told.
+
+    A process that is killed between its commit and its signals leaves Django users behind, who may be of
+    users who are gone.
+    """
+    if not settings.LINK_USERS or run.kind != SyncRun.Kind.FULL:
+        return
+    users = ClerkUser.objects.using(mirror.database())
+    behind = users.filter(user__isnull=False).exclude(user_revision=F("revision")).order_by("pk")
+    last = ""
+    while ids := list(behind.filter(pk__gt=last).values_list("pk", flat=True)[:BATCH]):
+        log(linkbatches.link(ids, create=False).report)
+        last = ids[-1]
 
 
 def log(report: Report) -> None:

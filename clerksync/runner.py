@@ -33,12 +33,14 @@ class Watch:
 
     on_page: OnPage | None = None
     stop: threading.Event | None = None
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = time.sleep
 
 
 def announce(run: SyncRun, report: Report) -> Report:
-    """Tell the receivers of ``sync_failed``, if it has; they may be slow, so the lease should be given back."""
-    if report.error is not None:
+    """Tell the receivers how it ended; they may be slow, so the lease should be given back."""
+    if report.error is None:
+        signals.sync_completed.send_robust(SyncRun, run=run)
+    else:
         signals.sync_failed.send_robust(SyncRun, run=run, error=report.error)
     return report
 

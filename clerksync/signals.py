@@ -21,6 +21,10 @@ user_deleted = Signal()
 #: Provides args: clerk_ids (list of str).
 users_written = Signal()
 
+#: A full or incremental sync that has done its work.
+#: Provides args: run (SyncRun).
+sync_completed = Signal()
+
 #: A sync that ended without doing its work.
 #: Provides args: run (SyncRun), error (ClerkSyncError).
 sync_failed = Signal()

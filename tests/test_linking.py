@@ -15,7 +15,7 @@ from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import linking, linkruns, mirror, signals
-from clerksync.models import ClerkUser
+from clerksync.models import ClerkUser, SyncRun
 from tests.deliveries import USER, changed, deleted, deliver, now_ms
 from tests.links import add_django_user, add_row, linked_to, linking_on
 from tests.observed import seen
@@ -184,6 +184,27 @@ def test_webhook__kept_in_step(django_capture_on_commit_callbacks: Any) -> None:
     assert User.objects.get().first_name == "Ada"
     with django_capture_on_commit_callbacks(execute=True):
         deliver(deleted(now_ms() + 1))
+    assert not is_active()
+
+
+@linking_on(first_name="first_name")
+@pytest.mark.parametrize(("kind", "name"), [("full", "Ada"), ("incremental", "")])
+def test_full_sync__catches_up(kind: str, name: str) -> None:
+    """At its end those follow of whose change no signal told, because the process was killed after its commit."""
+    add_row(USER, user=add_django_user("ada"))
+    deliver(changed(now_ms(), first_name="Ada"))  # the test's transaction is never committed
+    assert User.objects.get().first_name == ""
+    signals.sync_completed.send(SyncRun, run=SyncRun(kind=kind))
+    assert User.objects.get().first_name == name
+
+
+@linking_on()
+def test_full_sync__deactivates_who_is_gone() -> None:
+    """The same for somebody who must not log in any more."""
+    add_row(USER, user=add_django_user("ada"))
+    deliver(deleted(now_ms()))
+    assert is_active()
+    signals.sync_completed.send(SyncRun, run=SyncRun(kind="full"))
     assert not is_active()
 
 
