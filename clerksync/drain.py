@@ -48,6 +48,7 @@ class Drain:
         judge_missing: Whether those who do not come are read one by one, and buried.
         compare_all: Compare every column, not only the digest.
         dry_run: Write nothing.
+        before_read: Called before each request; raises an error to end it.
         before_write: Called first in each write's transaction: renews the lease.
         provenance: The id of the run.
         known_before: Only users who were in the table by then can be controls; None for all. If another
@@ -63,6 +64,7 @@ class Drain:
         judge_missing: bool = True,
         compare_all: bool = False,
         dry_run: bool = False,
+        before_read: Callable[[], None] | None = None,
         before_write: Callable[[], None] | None = None,
         provenance: str = "",
         known_before: datetime | None = None,
@@ -73,6 +75,7 @@ class Drain:
         self.judge_missing = judge_missing
         self.compare_all = compare_all
         self.dry_run = dry_run
+        self.before_read = before_read or (lambda: None)
         self.before_write = before_write
         self.provenance = provenance
         self.known_before = known_before
@@ -107,6 +110,7 @@ class Drain:
         ids = [clerk_id for clerk_id in ids if _is_askable(clerk_id)]
         missing: dict[str, int] = {}
         for start in range(0, len(ids), BATCH):
+            self.before_read()
             asked = ids[start : start + BATCH]
             rows = mirror.read(asked)
             answer = self._ask(asked)
@@ -128,6 +132,7 @@ class Drain:
         self._check_deletes(missing, rows)
         changes: dict[str, Change] = {}
         for clerk_id, observed_ms in missing.items():
+            self.before_read()
             observation = later_than(rows, self._reader.read(clerk_id, observed_ms=observed_ms))
             change = self._apply([observation])
             changes |= change

@@ -32,7 +32,7 @@ def incremental_sync(
     dry_run: bool = False,
     on_page: OnPage | None = None,
     stop: threading.Event | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Report:
     """Bring up to date who was changed since the last sync: a scan of the head, then the drain.
 

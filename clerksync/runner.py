@@ -137,6 +137,7 @@ class Runner:
             max_deletes=self.allow_deletes,
             judge_missing=self.judge_missing,
             dry_run=self.writer.dry_run,
+            before_read=self._heed_stop,
             before_write=self._renew,
             provenance=self.writer.provenance,
             known_before=self.run.started_at if self.run else None,
@@ -163,6 +164,7 @@ class Runner:
         """Users in doubt, as they fall due; each once."""
         done: set[str] = set()
         while True:
+            self._heed_stop()
             now_ms = self.client.now_ms()
             ids = [clerk_id for clerk_id in drain.due(now_ms=now_ms) if clerk_id not in done]
             if ids:
@@ -173,6 +175,12 @@ class Runner:
             if due_ms is None:
                 return
             self.watch.sleep((due_ms - now_ms) / 1000)
+
+    def _heed_stop(self) -> None:
+        if self.watch.stop is not None and self.watch.stop.is_set():
+            raise SyncInterrupted(
+                "stopped while users in doubt were read by id; the next run reads the others"
+            )
 
     def _tell(self, page: SweptPage) -> None:
         if self.watch.on_page is not None:

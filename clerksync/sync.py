@@ -39,7 +39,7 @@ def full_sync(
     *,
     on_page: OnPage | None = None,
     stop: threading.Event | None = None,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Report:
     """Bring the whole table up to date: a sweep, then the drain.
 
@@ -47,7 +47,7 @@ def full_sync(
         client: Clerk.
         options: What to do otherwise than usual.
         on_page: Progress; with ``dry_run`` the pages hold old and new values.
-        stop: Once set, the sync ends after the current page and can be resumed.
+        stop: Once set, the sync ends after the current page and can be resumed, or after the current user in doubt.
         sleep: Waits for doubts that are not yet due.
 
     Returns:

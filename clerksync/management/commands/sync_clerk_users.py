@@ -96,9 +96,12 @@ class Command(BaseCommand):
                     dry_run=dry_run,
                     on_page=self._diff(**options),
                     stop=stop,
+                    sleep=stop.wait,
                 )
             if options["no_progress"]:
-                return sync.full_sync(client, chosen, on_page=self._diff(**options), stop=stop)
+                return sync.full_sync(
+                    client, chosen, on_page=self._diff(**options), stop=stop, sleep=stop.wait
+                )
             total = client.count()
             with reports.progress(self.stdout, self.stderr, total=total) as show_progress:
                 diff = self._diff(**options)
@@ -107,7 +110,7 @@ class Command(BaseCommand):
                     diff(page, seen)
                     show_progress(page, seen)
 
-                return sync.full_sync(client, chosen, on_page=on_page, stop=stop)
+                return sync.full_sync(client, chosen, on_page=on_page, stop=stop, sleep=stop.wait)
 
     def _diff(self, *, verbosity: int, show_values: bool, **options: Any) -> reports.OnPage:
         """A callback that writes what would change."""
