@@ -1,4 +1,4 @@
-"""Syncs and schedulers in processes of their own, which can be stopped and killed: ``python -m tests.forked_syncs``.
+"""Syncs, schedulers and other work in processes of their own, which can be stopped and killed: ``python -m tests.forked_syncs``.
 
 Reads one JSON object a line. ``{"start": {...}}`` forks a process and is answered with its id at once,
 ``{"wait": id}`` with its exit status (negative for a signal). This process opens no connection and has no
@@ -12,14 +12,18 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
 import django
+
+from tests import failpoints
 
 
 def main() -> None:
@@ -37,8 +41,12 @@ def main() -> None:
 
 
 def _load() -> None:
-    """Import what the children need, once."""
-    from clerksync.management.commands import run_clerk_scheduler, sync_clerk_users  # noqa: F401, PLC0415  # after setup
+    """Import what the children need, once; after setup."""
+    # What verifies webhooks takes 0.7 s.
+    from svix import webhooks  # noqa: F401, PLC0415
+
+    from clerksync.management.commands import run_clerk_scheduler, sync_clerk_users  # noqa: F401, PLC0415
+    from tests.crash import crowds, works  # noqa: F401, PLC0415
 
 
 def _fork(order: dict[str, Any]) -> int:
@@ -53,7 +61,11 @@ def _fork(order: dict[str, Any]) -> int:
         _run(order)
         status = 0
     except SystemExit as end:
-        status = int(end.code or 0)
+        status = end.code if isinstance(end.code, int) else 1 if end.code else 0
+        sys.stderr.write(end.code if isinstance(end.code, str) else "")
+    except BaseException:
+        traceback.print_exc()
+        raise
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -68,6 +80,8 @@ def _run(order: dict[str, Any]) -> None:
     from clerksync import client, jobs, leases, schedule, scheduler  # noqa: PLC0415
     from clerksync.management import reports  # noqa: PLC0415
 
+    os.environ.update(order["environment"])
+    failpoints.arm()
     leases.DURATION = jobs.LEASE = timedelta(seconds=order["lease"])
     scheduler.POLL, scheduler.BEAT, schedule.FIRST_RETRY = 0.1, 0.2, timedelta(seconds=0.5)
     if order["deadline"] is not None:
@@ -77,6 +91,10 @@ def _run(order: dict[str, Any]) -> None:
     with override_settings(**order["settings"]), connection.execute_wrapper(_Killer(order["kill_at"])):
         if order["apply"] is not None:
             _apply(*order["apply"])
+        elif order["work"] is not None:
+            path, arguments = order["work"]
+            module, _, function = path.partition(":")
+            getattr(import_module(module), function)(**arguments)
         else:
             execute_from_command_line(["manage.py", order["command"], *order["arguments"]])
 
@@ -126,17 +144,34 @@ class Forks:
         settings: dict[str, Any],
         lease: float = 60,
         kill_at: int | None = None,
+        fail_at: str = "",
+        work: tuple[str, dict[str, Any]] | None = None,
         apply: tuple[int, int] | None = None,
         command: str = "sync_clerk_users",
         deadline: float | None = None,
         database: dict[str, Any] | None = None,
     ) -> int:
-        """Start a sync, or another command, and return its process id."""
+        """Start a sync, another command, or a function; returns its process id.
+
+        Args:
+            arguments: Of the command.
+            settings: Those that are another than in this process.
+            lease: Seconds for which leases and claims hold.
+            kill_at: Kill it before the statement with this number.
+            fail_at: Kill it at a fail point.
+            work: The function, as ``module:name``, and its arguments.
+            apply: Write pages that overlap: the number of the worker, and how many.
+            command: Which.
+            deadline: Seconds for all tries of a request.
+            database: Changes of the default database's settings.
+        """
         order = {
             "arguments": arguments,
             "settings": settings,
             "lease": lease,
             "kill_at": kill_at,
+            "environment": {failpoints.NAME: fail_at},
+            "work": work,
             "apply": apply,
             "command": command,
             "deadline": deadline,

@@ -7,22 +7,15 @@ import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 from django.db import connection, connections
 
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.testing import FakeClerk, Request
-from tests import processes
-from tests.forked_syncs import Forks, forking
+from tests.crash.situations import clerk_settings, deadlocks, expire_leases, fall_behind, until
+from tests.forked_syncs import Forks
 from tests.freezing import freeze
 from tests.syncing import COUNT, LISTS, READS, Syncer, differences, everything, execute, last_run, small_pages
 
@@ -32,55 +25,9 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def forker(django_db_setup: None) -> Iterator[subprocess.Popen[str]]:
-    """A process that forks, on the databases of these tests."""
-    with forking(processes.environment()) as process:
-        yield process
-
-
-@pytest.fixture
-def forks(forker: subprocess.Popen[str], tmp_path: Path) -> Forks:
-    """Starts syncs in processes of their own."""
-    return Forks(forker, tmp_path / "output")
-
-
-def clerk_settings() -> dict[str, Any]:
-    """Where the children find this test's Clerk."""
-    found = {name: getattr(django_settings, name) for name in ("CLERK_API_URL", "CLERK_SECRET_KEY")}
-    return {**found, "CLERKSYNC_RATE_LIMIT": 1_000_000}
-
-
-def expire_lease() -> None:
-    """Let the minute pass for which a dead process holds the lease."""
-    MirrorState.objects.update(full_expires_at=datetime(2020, 1, 1, tzinfo=UTC))
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something that another process does."""
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def prepare(clerk: FakeClerk) -> None:
-    """A table that has been synced, and a Clerk that has moved since: new, changed and deleted users."""
-    ids = clerk.create_users(25)
-    clerk.advance(seconds=60)
-    Syncer(clerk).full()
-    clerk.advance(seconds=60)
-    for clerk_id in ids[3:24:10]:
-        clerk.delete_user(clerk_id)
-    for clerk_id in ids[:20:6]:
-        clerk.update_user(clerk_id, first_name="Jasmin")
-    clerk.create_users(8)
-    small_pages(clerk)
-
-
 def check_recovery(clerk: FakeClerk, forks: Forks) -> None:
     """Run again after a crash: everything arrives, once, and the books say so."""
-    expire_lease()
+    expire_leases()
     status = forks.wait(forks.start(settings=clerk_settings()))
     assert (status, differences(clerk)) == (0, {}), forks.said()
     assert ClerkUser.objects.deleted().count() == 3
@@ -93,11 +40,11 @@ def check_recovery(clerk: FakeClerk, forks: Forks) -> None:
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_kill__before_any_statement(clerk: FakeClerk, forks: Forks, part: int) -> None:
     """I6: SIGKILL before a statement, then another before some statement of the second run, then a third run."""
-    prepare(clerk)
+    fall_behind(clerk)
     for kill_at in random.Random(part).sample(range(75), k=4):
         killed = forks.wait(forks.start("--no-progress", settings=clerk_settings(), kill_at=kill_at))
         assert killed in {-signal.SIGKILL, 0}
-        expire_lease()
+        expire_leases()
     check_recovery(clerk, forks)
 
 
@@ -107,7 +54,7 @@ def test_kill__before_any_statement(clerk: FakeClerk, forks: Forks, part: int) -
 )
 def test_kill__while_clerk_answers(clerk: FakeClerk, forks: Forks, route: str, after: int) -> None:
     """I6: SIGKILL while a page is under way and the one before is being written, or in the drain."""
-    prepare(clerk)
+    fall_behind(clerk)
     children: list[int] = []
 
     def kill(request: Request) -> None:
@@ -135,7 +82,7 @@ def test_kill__in_a_scan(clerk: FakeClerk, forks: Forks, kill_at: int) -> None:
     assert killed == -signal.SIGKILL, forks.said()
     is_known = MirrorState.objects.get().updates_as_of != known
     assert is_known <= (differences(clerk) == {})
-    MirrorState.objects.update(incremental_expires_at=datetime(2020, 1, 1, tzinfo=UTC))
+    expire_leases()
     status = forks.wait(forks.start("--incremental", settings=clerk_settings()))
     assert (status, differences(clerk)) == (0, {}), forks.said()
     assert not SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists()
@@ -143,7 +90,7 @@ def test_kill__in_a_scan(clerk: FakeClerk, forks: Forks, kill_at: int) -> None:
 
 def test_kill__leaves_the_lease(clerk: FakeClerk, forks: Forks) -> None:
     """Right after a crash the next sync waits for nobody: it ends with 3 and says when to come again."""
-    prepare(clerk)
+    fall_behind(clerk)
     forks.wait(forks.start("--no-progress", settings=clerk_settings(), kill_at=20))
     assert forks.wait(forks.start(settings=clerk_settings())) == 3
     assert "If that process is dead, its lease expires at" in forks.said()
@@ -151,7 +98,7 @@ def test_kill__leaves_the_lease(clerk: FakeClerk, forks: Forks) -> None:
 
 def test_pause__past_the_expiry(clerk: FakeClerk, forks: Forks) -> None:
     """I8: a process that slept while another took over writes nothing more, and ends with 3."""
-    prepare(clerk)
+    fall_behind(clerk)
     before = ClerkUser.objects.count()
     clerk.fail("slow", seconds=0.15, times=None, on=LISTS)
     sleeper = forks.start(settings=clerk_settings(), lease=1)
@@ -170,7 +117,7 @@ def test_pause__past_the_expiry(clerk: FakeClerk, forks: Forks) -> None:
 
 def test_interrupt__ends_after_the_page(clerk: FakeClerk, forks: Forks) -> None:
     """Ctrl-C: the page is completed, the status is 130, progress was told, and the next run goes on."""
-    prepare(clerk)
+    fall_behind(clerk)
     before = ClerkUser.objects.count()
     clerk.fail("slow", seconds=0.1, times=None, on=LISTS)
     child = forks.start(settings=clerk_settings())
@@ -187,14 +134,6 @@ def test_interrupt__ends_after_the_page(clerk: FakeClerk, forks: Forks) -> None:
     assert differences(clerk) == {}
 
 
-def deadlocks() -> int:
-    """How many deadlocks PostgreSQL has counted; SQLite has none."""
-    if connection.vendor != "postgresql":
-        return 0
-    execute("SELECT pg_stat_clear_snapshot()")
-    return int(execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")[0][0])
-
-
 def test_together__pages_that_overlap(clerk: FakeClerk, forks: Forks) -> None:
     """I10, I11: four processes write the same users in other orders: no deadlock, no lock, no lost update."""
     clerk.create_users(60)
@@ -209,7 +148,7 @@ def test_together__pages_that_overlap(clerk: FakeClerk, forks: Forks) -> None:
 
 def test_together__syncs(clerk: FakeClerk, forks: Forks) -> None:
     """I8, I10, I11: of full syncs one works and the others step back; reads of single users go on beside it."""
-    prepare(clerk)
+    fall_behind(clerk)
     clerk.clear_faults()
     before = deadlocks()
     some = [argument for user in clerk.users()[:20] for argument in ("--user", user["id"])]
@@ -229,7 +168,7 @@ def test_database__connection_killed(clerk: FakeClerk, route: str, after: int) -
     """The server ends our connection in the middle: a clear error, complete books, and the next run completes."""
     if connection.vendor != "postgresql":
         pytest.skip("SQLite has no connections to kill")
-    prepare(clerk)
+    fall_behind(clerk)
     [[mine]] = execute("SELECT pg_backend_pid()")
     clerk.fail("callback", call=lambda request: terminate(mine), on=route, after=after)
     report = Syncer(clerk).full()
@@ -252,7 +191,7 @@ def test_database__locked(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> 
     """SQLite stays locked longer than we wait: a clear error, nothing lost, and the next run completes."""
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL does not lock the whole database")
-    prepare(clerk)
+    fall_behind(clerk)
     connection.close()
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "timeout", 0.05)
     other = sqlite3.connect(connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False)
@@ -264,7 +203,7 @@ def test_database__locked(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> 
     report = Syncer(clerk).full()
     other.close()
     assert str(report.error).startswith("the database failed: database is locked")
-    expire_lease()
+    expire_leases()
     report = Syncer(clerk).full()
     assert (report.exit_status, report.resumed, differences(clerk)) == (0, True, {})
 
@@ -274,3 +213,21 @@ def test_output__is_json_after_all(clerk: FakeClerk, forks: Forks) -> None:
     clerk.create_users(3)
     assert forks.wait(forks.start("--format", "json", "--no-progress", settings=clerk_settings())) == 0
     assert json.loads(forks.said())["created"] == 3
+
+
+def test_interrupt__in_the_drain(clerk: FakeClerk, forks: Forks) -> None:
+    """Ctrl-C while users are read by id: it ends after one of them, and the next run reads the others."""
+    fall_behind(clerk)
+    children: list[int] = []
+
+    def interrupt(request: Request) -> None:
+        until(lambda: children)
+        os.kill(children[0], signal.SIGINT)
+
+    clerk.fail("callback", call=interrupt, on=READS)
+    children.append(forks.start("--no-progress", settings=clerk_settings()))
+    assert forks.wait(children[0]) == 130
+    assert "stopped while users in doubt were read by id" in forks.said()
+    assert ClerkUser.objects.deleted().count() < 3
+    assert last_run().state == SyncRun.State.INTERRUPTED
+    check_recovery(clerk, forks)
