@@ -156,6 +156,7 @@ def _rejection(answer: Answer) -> ClerkRejected:
         status=answer.status,
         code=problem.code,
         trace_id=problem.trace_id,
+        observed_ms=answer.observed_ms,
     )
 
 

@@ -96,13 +96,25 @@ class BudgetSpent(ClerkUnavailable):
 
 
 class ClerkRejected(ClerkError):
-    """Clerk refused the request; trying again would not help."""
+    """Clerk refused the request; trying again would not help.
 
-    def __init__(self, message: str, *, status: int, code: str = "", trace_id: str = "") -> None:
+    ``observed_ms`` is when the request started, in ms of Clerk's clock; None if Clerk did not tell its time.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "",
+        trace_id: str = "",
+        observed_ms: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.trace_id = trace_id
+        self.observed_ms = observed_ms
 
 
 class KeyRejected(ClerkRejected):

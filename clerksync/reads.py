@@ -31,24 +31,26 @@ class Reader:
 
         Args:
             clerk_id: Whom.
-            observed_ms: The time to note for a 404, in ms of Clerk's clock; None for now.
+            observed_ms: The time to note for a 404, in ms of Clerk's clock; None for that of the request.
 
         Raises:
             ClerkUnavailable: No answer.
             KeyRejected: The secret key is wrong.
             InvalidResponse: The answer makes no sense, or is about another user.
         """
-        asked_ms = self.client.now_ms() if observed_ms is None else observed_ms
+        asked_ms = self.client.now_ms()
         try:
             page = self.client.get_user(clerk_id)
         except KeyRejected:
             raise
-        except NotFound:
+        except NotFound as error:
+            # Before its first answer a client knows no clock but ours, which may be hours off.
+            told_ms = asked_ms if error.observed_ms is None else error.observed_ms
             return Observation(
                 clerk_id=clerk_id,
                 source=Source.GET,
                 kind=Kind.ABSENT,
-                observed_ms=asked_ms,
+                observed_ms=told_ms if observed_ms is None else observed_ms,
                 provenance=self.provenance,
             )
         except ClerkRejected as error:

@@ -1,18 +1,15 @@
-"""The mirror against the fake Clerk, under any order, duplication, delay and loss (I1 to I4, I15).
+"""The writer against the fake Clerk, under any order, duplication, delay and loss (I1 to I4, I15).
 
-A failing example is printed as a short program of steps; hypothesis replays it with the
-line that it prints (``@reproduce_failure``) or from its database on the next run.
+Observations are made by hand, without HTTP and without views: a step takes a millisecond, and arrives later
+than any real read could.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
-import pytest
 from django.conf import settings as django_settings
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -24,6 +21,7 @@ from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
 from clerksync.records import Outcome
 from clerksync.testing import FakeClerk, VirtualClock
+from tests.figures import tell
 from tests.routers import use_database
 
 PARSER = Parser()
@@ -36,7 +34,7 @@ def databases() -> list[str]:
     return list(django_settings.DATABASES)
 
 
-class Mirror(RuleBasedStateMachine):
+class Applying(RuleBasedStateMachine):
     """Clerk changes, tells or does not tell, and is read; whatever arrives, the mirror follows."""
 
     def __init__(self) -> None:
@@ -143,6 +141,7 @@ class Mirror(RuleBasedStateMachine):
     @invariant()
     def both_databases_agree(self) -> None:
         """I15."""
+        tell("convergence: steps of the apply rule's machine")
         tables = [
             list(ClerkUser.objects.using(alias).order_by("pk").values_list(*COMPARED, *BOOKKEEPING))
             for alias in databases()
@@ -167,7 +166,7 @@ class Mirror(RuleBasedStateMachine):
             assert fields is not None
             assert mirror.compare_fields(active[clerk_id], fields) == {}
         assert not ClerkUser.objects.needs_refresh().exists()
-        super().teardown()
+        tell("convergence: examples of the apply rule's machine")
 
     # ---------------------------------------------------------------------------------
 
@@ -259,15 +258,3 @@ class Mirror(RuleBasedStateMachine):
                 for clerk_id, observed_ms, doubt_ms in due.values_list("pk", "observed_ms", "doubt_ms")
             ]
         )
-
-
-TestMirror = Mirror.TestCase
-TestMirror.settings = settings(
-    max_examples=int(os.environ.get("CLERKSYNC_TEST_EXAMPLES", "60")),
-    stateful_step_count=40,
-    deadline=None,  # machines that test are busy
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],  # explaining takes minutes
-    print_blob=True,
-)
-pytestmark = pytest.mark.django_db(databases="__all__")

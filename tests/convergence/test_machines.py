@@ -1,0 +1,39 @@
+"""Plays the machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.convergence.applying import Applying
+from tests.convergence.machine import Whole
+from tests.convergence.playing import Budget, play
+from tests.convergence.twins import open_twins
+from tests.profiles import pick
+
+HOUR = 3600.0
+
+BY_RULE = pick(short=Budget(200, steps=40, seconds=100), long=Budget(10**9, steps=60, seconds=HOUR))
+AS_A_WHOLE = pick(short=Budget(60, steps=30, seconds=120), long=Budget(10**9, steps=60, seconds=3 * HOUR))
+
+pytestmark = pytest.mark.timeout(0)  # a budget ends them
+
+
+@pytest.fixture
+def whole() -> Iterator[type[Whole]]:
+    """The whole machine, at its fake Clerk."""
+    with open_twins() as Whole.twins:
+        yield Whole
+
+
+@pytest.mark.django_db(databases="__all__")
+def test_apply_rule() -> None:
+    """The writer alone, on observations in any order: many examples."""
+    play(Applying, BY_RULE)
+
+
+@pytest.mark.django_db(databases="__all__", transaction=True)
+def test_whole(whole: type[Whole]) -> None:
+    """Everything that exists, through its real entrances."""
+    play(whole, AS_A_WHOLE)
