@@ -66,12 +66,12 @@ def waiting(found: Status, links: Links) -> Iterator[Number]:
         links.of(ClerkUser, needs_refresh="yes") if doubts else "",
         reasons or _("read again by the next sync"),
     )
-    for state, count, note in (
-        (WebhookEvent.State.FAILED, found.failed, _("a handler of yours failed")),
-        (WebhookEvent.State.PARKED, found.parked, _("could not be applied")),
+    for name, state, count, note in (
+        (_("Failed events"), WebhookEvent.State.FAILED, found.failed, _("a handler of yours failed")),
+        (_("Parked events"), WebhookEvent.State.PARKED, found.parked, _("could not be applied")),
     ):
         yield Number(
-            _("Events %(state)s") % {"state": state.label},
+            name,
             formats.number(count),
             links.of(WebhookEvent, state__exact=state) if count else "",
             note,

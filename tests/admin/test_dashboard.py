@@ -102,7 +102,7 @@ def test_numbers__linked(admin_client: Client, clerk: FakeClerk) -> None:
     lively.fill(days=2)
     page = html(admin_client, DASHBOARD)
     failed = WebhookEvent.objects.filter(state="failed").count()
-    assert numbers(page)["Events handler failed"].startswith(f"{failed} ")
+    assert numbers(page)["Failed events"].startswith(f"{failed} ")
     for link in (
         "/webhookevent/?state__exact=failed",
         "/webhookevent/?state__exact=applied&amp;received=day",

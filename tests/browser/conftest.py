@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
 from clerksync.testing import FakeClerk
+from project.defaults import BASE_DIR
 
 #: Run as root there is no sandbox; the others keep Chromium from calling home.
 ARGUMENTS = (
@@ -34,6 +38,25 @@ def browser() -> Iterator[Browser]:
         # Playwright runs a loop of its own in this thread, in which Django would refuse to use a database.
         environment.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core: the file that CLERKSYNC_TEST_AXE names, what npm has installed here, or can fetch."""
+    named = os.environ.get("CLERKSYNC_TEST_AXE")
+    installed = Path(named) if named else BASE_DIR / "node_modules" / "axe-core" / "axe.min.js"
+    if installed.exists():
+        return installed.read_text()
+    directory = tmp_path_factory.mktemp("axe")
+    try:
+        command = ["npm", "pack", "--silent", "axe-core@4"]
+        done = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True, timeout=120)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"npm or the npm package axe-core cannot be had here: {type(error).__name__}")
+    with tarfile.open(directory / done.stdout.split()[-1]) as package:
+        source = package.extractfile("package/axe.min.js")
+        assert source is not None
+        return source.read().decode()
 
 
 #: Machines that test are busy.
@@ -65,6 +88,17 @@ class Visit:
         """By how many pixels the page is wider than the window."""
         width: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
         return width
+
+    def faults(self, axe: str) -> list[str]:
+        """What keeps people from using the page, as axe-core finds it: rule and places."""
+        self.page.evaluate(axe)
+        found: list[dict[str, Any]] = self.page.evaluate("axe.run().then(told => told.violations)")
+        return [
+            f"{fault['impact']} {fault['id']}: {node['target']} {node['html'][:200]}"
+            for fault in found
+            if fault["impact"] in ("serious", "critical")
+            for node in fault["nodes"]
+        ]
 
     def _on_console(self, message: ConsoleMessage) -> None:
         is_icon = message.location.get("url", "").endswith("/favicon.ico")  # the browser's own idea
