@@ -88,20 +88,28 @@ class _Head(Generic[ItemT]):
     def read(self) -> HeadPage[ItemT]:
         """Return the next page."""
         offset, page = self._get_joined()
-        new = [item for item in page.items if self._is_new(item)]
-        self._idle = 0 if new else self._idle + 1
+        new = [item for item in page.items if self._note(item)]
+        # Users without an id always count as new, so they prove nothing.
+        self._idle = 0 if any(item.clerk_id for item in new) else self._idle + 1
         self.is_read = self._is_end(page, new)
         if self._idle > _MAX_IDLE and not self.is_read:
-            raise SyncIncomplete("Clerk ignores the offset: the same page of users comes again and again")
-        self._known |= {item.clerk_id: item.updated_ms for item in new}
+            raise SyncIncomplete(
+                "Clerk ignores the offset, or sends no users with ids: the same page of users comes again and again"
+            )
         self._position = offset + len(page.items)
         self._tail = page.items[-OVERLAP:]
         self._was_short = len(page.items) < self._limit
         self._limit = LIMIT
         return HeadPage(new, page.observed_ms)
 
-    def _is_new(self, item: ItemT) -> bool:
-        return not item.clerk_id or self._known.get(item.clerk_id) != item.updated_ms
+    def _note(self, item: ItemT) -> bool:
+        """Whether a user, or so new a version, was not seen; from now on it is."""
+        if not item.clerk_id:
+            return True
+        if self._known.get(item.clerk_id, -1) >= item.updated_ms:
+            return False
+        self._known[item.clerk_id] = item.updated_ms
+        return True
 
     def _is_end(self, page: HeadPage[ItemT], new: Sequence[ItemT]) -> bool:
         """Whether the rest is old enough, or there is none.
