@@ -109,7 +109,8 @@ def check_header(header: Mapping[str, Any]) -> None:
         raise TokenError("malformed", "crit")
     category = header.get("cat")
     if category not in _SESSION_CATEGORIES:
-        raise TokenError(_OTHER_CATEGORIES.get(str(category), "category"), f"cat is {_shown(category)}")
+        reason = _OTHER_CATEGORIES.get(category) if isinstance(category, str) else None
+        raise TokenError(reason or "category", f"cat is {_shown(category)}")
 
 
 def valid_until(claims: Mapping[str, Any]) -> float:
@@ -163,4 +164,5 @@ def _words(value: str | list[str] | tuple[str, ...]) -> frozenset[str]:
 
 
 def _shown(value: object) -> str:
-    return repr(value)[:100]
+    """A value of a token that nobody has signed yet; numbers and nesting may be larger than ``repr`` takes."""
+    return repr(value)[:100] if value is None or isinstance(value, str) else type(value).__name__
