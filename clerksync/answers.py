@@ -99,6 +99,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (until - now).total_seconds())
 
 
+def one_line(text: str, longest: int) -> str:
+    """Text of a server as a part of one line: for logs and terminals, which obey control characters."""
+    return "".join(char if char.isprintable() else "?" for char in text[:longest])
+
+
 def started_ms(headers: Mapping[str, str], *, elapsed: float) -> int | None:
     """Return when a request started by Clerk's clock, at the latest; ``elapsed`` in seconds.
 
@@ -136,8 +141,8 @@ def _successful(answer: Answer) -> bytes:
     """Return the body of an answer with status 200 that is no web page."""
     status = answer.status
     if 300 <= status < 400:
-        host = urlsplit(answer.headers.get("Location", "")).hostname or "the same host"
-        raise InvalidResponse(f"{answer.request}: {answer.describe()}: a redirect to {host}, not followed")
+        where = _host(answer.headers.get("Location", ""))
+        raise InvalidResponse(f"{answer.request}: {answer.describe()}: a redirect to {where}, not followed")
     if status >= 400:
         raise _rejection(answer)
     if answer.body.lstrip()[:1] == b"<":
@@ -168,7 +173,17 @@ def _problem(answer: Answer) -> _Problem:
         envelope = _Errors()
     first = envelope.errors[0] if envelope.errors else _Error()
     trace_id = envelope.clerk_trace_id or answer.headers.get("cf-ray", "")
-    return _Problem(first.code, (first.long_message or first.message)[:300], trace_id)
+    return _Problem(
+        one_line(first.code, 60), one_line(first.long_message or first.message, 300), one_line(trace_id, 60)
+    )
+
+
+def _host(location: str) -> str:
+    """Where a redirect points."""
+    try:
+        return one_line(urlsplit(location).hostname or "the same host", 100)
+    except ValueError:
+        return "no URL"
 
 
 def _decode(answer: Answer, shape: type[T]) -> T:
@@ -185,6 +200,6 @@ def _decode(answer: Answer, shape: type[T]) -> T:
 def _http_date(value: str) -> datetime | None:
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a year, or a zone, of many digits
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

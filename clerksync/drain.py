@@ -207,7 +207,8 @@ class Drain:
         if self.known_before is not None:
             trusted = trusted.filter(first_seen__lt=self.known_before)
         newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)
-        return list(islice((clerk_id for clerk_id in newest if clerk_id not in ids), MAX_CONTROLS))
+        fit = (clerk_id for clerk_id in newest if clerk_id not in ids and _is_askable(clerk_id))
+        return list(islice(fit, MAX_CONTROLS))
 
     def _apply(self, observations: list[Observation]) -> dict[str, Change]:
         if not observations:

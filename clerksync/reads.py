@@ -7,7 +7,14 @@ from collections.abc import Mapping
 import msgspec
 
 from clerksync.client import ClerkClient
-from clerksync.exceptions import ClerkRejected, FilterIgnored, KeyRejected, NotFound, PayloadError
+from clerksync.exceptions import (
+    ClerkRejected,
+    FilterIgnored,
+    InvalidResponse,
+    KeyRejected,
+    NotFound,
+    PayloadError,
+)
 from clerksync.payloads import Kind, Observation, Parser, Source
 from clerksync.records import Row
 
@@ -36,7 +43,7 @@ class Reader:
         Raises:
             ClerkUnavailable: No answer.
             KeyRejected: The secret key is wrong.
-            InvalidResponse: The answer makes no sense, or is about another user.
+            FilterIgnored: The answer is about another user.
         """
         asked_ms = self.client.now_ms()
         try:
@@ -56,6 +63,8 @@ class Reader:
         except ClerkRejected as error:
             # One user whom Clerk does not give out must not keep the others waiting.
             return self.unreadable(clerk_id, f"Clerk refuses to show the user: status {error.status}")
+        except InvalidResponse as error:
+            return self.unreadable(clerk_id, f"Clerk's answer is no user: {error}")
         try:
             observation = self.parser.parse_user(
                 page.body, source=Source.GET, observed_ms=page.observed_ms, provenance=self.provenance

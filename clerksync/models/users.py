@@ -210,8 +210,7 @@ class ClerkUser(models.Model):
 
     def _primary(self, items: str, key: str) -> dict[str, Any] | None:
         payload = self.payload or {}
-        wanted = payload.get(key)
-        found: dict[str, Any] | None = next(
-            (item for item in payload.get(items) or () if wanted and item.get("id") == wanted), None
-        )
-        return found
+        wanted, held = payload.get(key), payload.get(items)
+        # As Clerk sent it, so anything may stand where a list of objects should.
+        objects = [item for item in held if isinstance(item, dict)] if isinstance(held, list) else []
+        return next((item for item in objects if wanted and item.get("id") == wanted), None)
