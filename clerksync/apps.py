@@ -30,7 +30,7 @@ class ClerkSyncConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and what keeps Django users in step."""
-        from clerksync import audit_checks, link_checks, linking  # noqa: PLC0415  # they import models, which are there by now
+        from clerksync import audit_checks, erasure_checks, link_checks, linking  # noqa: PLC0415  # they import models, which are there by now
 
         register(checks.check_types, "clerksync")
         register(checks.check_names, "clerksync")
@@ -43,6 +43,8 @@ class ClerkSyncConfig(AppConfig):
         register(link_checks.check_user_fields, "clerksync")
         register(link_checks.check_user_model, "clerksync")
         register(audit_checks.check_audit_models, "clerksync")
+        register(erasure_checks.check_cascades, "clerksync")
+        register(erasure_checks.check_user_on_delete, "clerksync")
         register(token_checks.check_jwt_key, "clerksync")
         register(token_checks.check_authorized_parties, "clerksync")
         register(token_checks.check_issuer, "clerksync")

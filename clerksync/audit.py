@@ -26,7 +26,7 @@ from clerksync.pages import Checkpoint, PageWriter, SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Observation, Parser, Source
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import ACTIVE, DELETED, INCOMPLETE, WATCHED, Row, watched
+from clerksync.records import ACTIVE, DELETED, ERASED, INCOMPLETE, WATCHED, Row, watched
 from clerksync.sweep import Sweep
 
 #: Two less than Clerk takes in a filter: the other places are the controls'.
@@ -190,7 +190,7 @@ class Audit:
             yield from self._compare_versions(
                 shown, row, stored.get(clerk_id), told={finding.field for finding in told}
             )
-        else:
+        elif row.digest != ERASED:  # of whom nothing is wanted here, whatever Clerk has
             yield Finding(
                 clerk_id, FindingKind.STALE, "incomplete" if row.state == INCOMPLETE else "tombstone"
             )
@@ -213,6 +213,8 @@ def _is_unsure(row: Row, shown: Observation) -> bool:
 
     Of the same version and the same content it cannot be.
     """
+    if row.digest == ERASED:
+        return False
     if row.state == DELETED or row.updated_ms > shown.updated_ms:
         return True
     same_version = row.state == ACTIVE and row.updated_ms == shown.updated_ms

@@ -201,6 +201,22 @@ def _is_user_field(source: object) -> bool:
             return callable(source)
 
 
+def _on_delete(value: object) -> Problem:
+    return None if value in ("keep", "anonymize", "delete") else "must be 'keep', 'anonymize' or 'delete'"
+
+
+def _whole(value: object) -> Problem:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return None
+    return "must be a whole number, 0 or more"
+
+
+def _user_on_delete(value: object) -> Problem:
+    if value in ("deactivate", "leave") or callable(value) or (isinstance(value, str) and "." in value):
+        return None
+    return "must be 'deactivate', 'leave', a callable or the dotted path of one"
+
+
 def _schedule(value: object) -> Problem:
     if isinstance(value, dict) and all(
         isinstance(part, str) and (expression is None or isinstance(expression, str))
@@ -294,6 +310,12 @@ class Settings:
     LINK_BY = Setting[tuple[str, ...]]((), problem=_strings)
     #: Fields of AUTH_USER_MODEL, and what they are taken from.
     USER_FIELDS = Setting[dict[str, Any]]({}, problem=_user_fields)
+    #: What becomes of rows of deleted users: kept whole, kept without content, or removed.
+    ON_DELETE = Setting[str]("keep", problem=_on_delete)
+    #: Days after the delete until that is done; 0: by the next prune.
+    ANONYMIZE_AFTER_DAYS = Setting[int](0, problem=_whole)
+    #: What becomes of the linked Django user.
+    USER_ON_DELETE = Setting[str | Callable[[Any], object]]("deactivate", problem=_user_on_delete)
     #: Who may read all users through the API: the dotted path of a permission of Django REST framework.
     API_PERMISSION = Setting[str]("rest_framework.permissions.IsAdminUser", problem=_text)
     #: Let the admin load users' pictures, which are on another host (img.clerk.com).

@@ -12,7 +12,19 @@ from collections.abc import Sequence
 import msgspec
 
 from clerksync.payloads import Kind, Observation, Source
-from clerksync.records import ACTIVE, DELETED, INCOMPLETE, Decision, Doubt, Outcome, Row, watched
+from clerksync.records import (
+    ACTIVE,
+    BLANK,
+    DELETED,
+    ERASED,
+    INCOMPLETE,
+    WATCHED,
+    Decision,
+    Doubt,
+    Outcome,
+    Row,
+    watched,
+)
 
 #: A version this much later than its own snapshot is not believed.
 MAX_AHEAD_MS = 5 * 60_000
@@ -24,11 +36,14 @@ REGRESSION_MS = 60_000
 SETTLE_MS = 5_000
 MAX_BACKOFF_MS = 6 * 3_600_000
 
+_DAY_MS = 86_400_000
 _UNCHANGED = Decision(Outcome.UNCHANGED)
 
 
 def decide(row: Row | None, observation: Observation) -> Decision:
     """Decide about one observation of one user."""
+    if row is not None and row.digest == ERASED and observation.kind is not Kind.LIFTED:
+        return _UNCHANGED
     match observation.kind:
         case Kind.USER if _is_believed(observation):
             return _decide_user(row, observation)
@@ -40,6 +55,8 @@ def decide(row: Row | None, observation: Observation) -> Decision:
             return _decide_absent(row, observation)
         case Kind.MISSED:
             return _decide_missed(row, observation)
+        case Kind.ANONYMIZED | Kind.ERASED | Kind.LIFTED:
+            return _decide_wish(row, observation)
 
 
 def fold(row: Row | None, observations: Sequence[Observation]) -> Decision:
@@ -235,6 +252,43 @@ def _decide_missed(row: Row | None, observation: Observation) -> Decision:
     if row is None or row.state == DELETED:
         return Decision(Outcome.UNCHANGED)
     return _doubt(row, Doubt.ABSENT, max(row.observed_ms, observation.observed_ms))
+
+
+def _decide_wish(row: Row | None, observation: Observation) -> Decision:
+    """What an operator, or the settings, want to be kept of a user."""
+    if observation.kind is Kind.ERASED:
+        return _blank(row or Row(), observation, digest=ERASED)
+    if row is None or row.state != DELETED:
+        return _UNCHANGED  # came back meanwhile, or was never there
+    if observation.kind is Kind.LIFTED:
+        return _lift(row, observation)
+    if row.digest in BLANK or row.doubt_reason:
+        return _UNCHANGED  # a tombstone in doubt may be a mistake
+    return _blank(row, observation, digest="")
+
+
+def _lift(row: Row, observation: Observation) -> Decision:
+    """A tombstone like others, in doubt; written with its content, of which the digest is a part."""
+    doubt = _doubt(row, Doubt.SEEN_AFTER_DELETE, max(row.observed_ms, observation.observed_ms))
+    if row.digest != ERASED or doubt.row is None:
+        return doubt
+    return Decision(doubt.outcome, msgspec.structs.replace(doubt.row, digest=""), observation)
+
+
+def _blank(row: Row, observation: Observation, *, digest: str) -> Decision:
+    """A tombstone that keeps the version, and of the time when the user came to Clerk the day."""
+    outcome = Outcome.TOUCHED if row.state == DELETED else Outcome.DELETED
+    settled = _settle(row, max(row.observed_ms, observation.observed_ms))
+    blank = msgspec.structs.replace(
+        settled,
+        state=DELETED,
+        digest=digest,
+        created_ms=None if row.created_ms is None else row.created_ms - row.created_ms % _DAY_MS,
+        watched=(None,) * len(WATCHED),
+        deleted_ms=row.deleted_ms if row.state == DELETED else observation.observed_ms,
+        deleted_by=row.deleted_by if row.state == DELETED else "operator",
+    )
+    return Decision(outcome, blank, observation)
 
 
 def _replace(row: Row, observation: Observation, outcome: Outcome) -> Decision:

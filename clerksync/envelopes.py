@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ _SECONDS_BELOW = 100_000_000_000
 #: These carry one-time codes: their content is never kept.
 SECRET_TYPES = frozenset({"email.created", "sms.created"})
 _MAX_TYPE = 100
+#: Whom an object that is no user belongs to: a session, a membership.
+_OWNER = re.compile(rb'"user_id"\s*:\s*"([\w-]{1,255})"')
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +30,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_ms: int | None
     instance_id: str
     object_id: str
+
+    @property
+    def user_id(self) -> str:
+        """The user whom the event is about, if it names one."""
+        if self.type.startswith("user."):
+            return self.object_id
+        found = _OWNER.search(self.data)
+        return found[1].decode() if found else ""
 
     def decode_data(self) -> dict[str, Any]:
         """The object of the event."""

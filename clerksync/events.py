@@ -21,7 +21,7 @@ from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
 from clerksync.models import WebhookEvent
 from clerksync.payloads import Kind, Observation, Parser
-from clerksync.records import Outcome, Row
+from clerksync.records import Outcome, Row, is_blank
 from clerksync.webhooks import Delivery
 
 __all__ = ["ClerkEvent", "Receipt", "off", "on", "process", "receive"]
@@ -66,9 +66,13 @@ def receive(body: bytes, delivery: Delivery) -> Receipt:
 
 
 def process(event: Event, delivery: Delivery, *, payload: str | None, again: bool = False) -> Receipt:
-    """Record an event with its effect; ``again`` applies one that was applied before."""
+    """Record an event with its effect; ``again`` applies one that was applied before.
+
+    Nothing is kept of what it says if its user is gone and nothing of them is to be kept.
+    """
     verdict = _judge(event, delivery)
-    return _write(_entry(event, delivery, verdict, payload=payload), event, verdict, again=again)
+    kept = None if is_blank(verdict.row) else payload
+    return _write(_entry(event, delivery, verdict, payload=kept), event, verdict, again=again)
 
 
 def _judge(event: Event, delivery: Delivery) -> _Verdict:
@@ -80,13 +84,13 @@ def _judge(event: Event, delivery: Delivery) -> _Verdict:
         )
     except PayloadError as error:
         problem = str(error)
-    pinned, row = mirror.read_with_instance(observation.clerk_id if observation else "")
+    pinned, row = mirror.read_with_instance(observation.clerk_id if observation else event.user_id)
     if pinned and event.instance_id != pinned:
         return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
     if problem:
-        return _Verdict(State.PARKED, problem)
+        return _Verdict(State.PARKED, problem, row=row)
     if observation is None:
-        return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED)
+        return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED, row=row)
     if row is None and observation.kind is Kind.USER and not observation.full:
         return _Verdict(State.PARKED, f"too little of an unknown user: {observation.clerk_id}")
     state, reason = _state_of(fold(row, [observation]).outcome)
@@ -154,6 +158,7 @@ def _entry(event: Event, delivery: Delivery, verdict: _Verdict, *, payload: str 
         svix_id=delivery.svix_id,
         type=event.type,
         object_id=event.object_id,
+        user_id="" if event.type.startswith("user.") else event.user_id,
         instance_id=event.instance_id,
         state=verdict.state,
         reason=verdict.reason,

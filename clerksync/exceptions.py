@@ -20,7 +20,9 @@
         |-- LeaseHeld            another sync is at work
         |-- LeaseLost            another sync has taken over
         |-- DeletesRefused       the breaker: too many deletes at once
-        `-- InstanceMismatch     the key opens another Clerk instance
+        |-- InstanceMismatch     the key opens another Clerk instance
+        |-- StillInClerk         somebody is to be anonymized whom Clerk still has
+        `-- NotAnonymized        the project's own code failed for a Django user
 
 Configuration errors are Django's ``ImproperlyConfigured``, on purpose outside
 this tree: no handler for run-time trouble may hide them.
@@ -176,3 +178,13 @@ class InstanceMismatch(SyncError):
     """The secret key opens another Clerk instance than the table holds."""
 
     exit_status = 4
+
+
+class StillInClerk(SyncError):
+    """Somebody is to be anonymized whom Clerk still has."""
+
+    exit_status = 4
+
+
+class NotAnonymized(SyncError):
+    """The project's own code failed to anonymize a Django user."""

@@ -214,3 +214,7 @@ def _depth(value: Any) -> int:
         depth += 1
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
     return depth
+
+
+#: The columns of a user of whom nothing is known.
+NOTHING = build_fields(User(id=""))[0]

@@ -25,11 +25,15 @@ PRUNE_AT_ONCE = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is recorded of one delivery; ``handled`` is False while handlers are to be called."""
+    """What is recorded of one delivery; ``handled`` is False while handlers are to be called.
+
+    ``user_id`` is whom an object that is no user belongs to.
+    """
 
     svix_id: str
     type: str
     object_id: str
+    user_id: str
     instance_id: str
     state: WebhookEvent.State
     reason: str
@@ -52,6 +56,7 @@ _COLUMNS = (
     "svix_id",
     "type",
     "object_id",
+    "user_id",
     "instance_id",
     "state",
     "reason",
@@ -81,6 +86,7 @@ def record(entry: Entry, *, again: bool) -> Recorded:
         entry.svix_id,
         entry.type,
         entry.object_id,
+        entry.user_id,
         entry.instance_id,
         entry.state.value,
         entry.reason,

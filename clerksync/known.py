@@ -53,6 +53,13 @@ def remember(clerk_id: str, *, fresh_for: timedelta, hints: Hints) -> None:
         _known[clerk_id] = _Known(until, hints.values, _scope())
 
 
+def forget(clerk_id: str) -> None:
+    """Know nothing of a user any more; other processes do so within ``CLERKSYNC_REFRESH_AFTER``."""
+    with _lock:
+        _known.pop(clerk_id, None)
+        _undecided.pop(clerk_id, None)
+
+
 #: Seconds for which the search for somebody's Django user is not repeated.
 UNDECIDED_FOR = 60.0
 _undecided: dict[str, tuple[float, int, str]] = {}

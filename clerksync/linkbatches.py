@@ -173,8 +173,9 @@ class Batch:
         change = Change(row, user) if is_done else self.rules.plan(row, user)
         if "is_active" in self.rules.targets or not has_column(self.rules.model, "is_active"):
             return change
+        is_left = row.state == DELETED and settings.USER_ON_DELETE == "leave"
         # Whom others have deactivated is not ours to activate.
-        if row.is_shut_out and user.is_active:
+        if row.is_shut_out and user.is_active and not is_left:
             change.values["is_active"] = False
             self._mark(row, deactivated=True)
         elif row.user_deactivated and not row.is_shut_out:

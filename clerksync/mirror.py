@@ -14,17 +14,18 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from django.db import router, transaction
+from django.db import connections, router, transaction
+from django.db.models.functions import Collate
 from django.utils import timezone
 
-from clerksync import signals
+from clerksync import forgotten, signals
 from clerksync.breaker import check_deletes
 from clerksync.decisions import fold
 from clerksync.exceptions import SyncError
 from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
-from clerksync.records import Decision, Outcome, Row
+from clerksync.records import DELETED, Decision, Outcome, Row
 from clerksync.tables import UserTable, Window
 
 #: Two writers may meet at a row now and then, not for ever.
@@ -107,6 +108,35 @@ def apply(
     ).run(rows, dry_run=dry_run, savepoint=savepoint)
 
 
+def remove(ids: Iterable[str], *, before: datetime) -> list[str]:
+    """Delete the rows of tombstones, and keep digests of their ids, so that nothing late revives them.
+
+    Args:
+        ids: Whose.
+        before: Only rows that were last written before, so that nobody who read one earlier is still about
+            to write it, and would insert it again.
+
+    Returns:
+        Whose rows are gone.
+
+    Raises:
+        django.db.models.deletion.ProtectedError: Another model does not let a row go.
+        django.db.models.deletion.RestrictedError: The same.
+    """
+    using = database()
+    users = ClerkUser.objects.using(using)
+    with transaction.atomic(using=using):
+        users.filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+        quiet = users.filter(pk__in=list(ids), state=DELETED, doubt_reason="", last_written__lt=before)
+        if connections[using].features.has_select_for_update:
+            quiet = quiet.select_for_update()
+            quiet = quiet.order_by(Collate("clerk_id", "C"))
+        removed = list(quiet.values_list("pk", flat=True))
+        forgotten.add(UserTable(using).read(removed), using=using)
+        users.filter(pk__in=removed).delete()
+    return removed
+
+
 _NO_FIELDS: Mapping[str, tuple[Any, Any]] = {}
 
 
@@ -143,6 +173,7 @@ class _Batch:
             with transaction.atomic(using=self.using, savepoint=savepoint):
                 self._check_deletes(pending)
                 self._write(pending)
+                self._remember(pending)
                 transaction.on_commit(partial(_send_signals, self.changes), using=self.using)
         return self.changes
 
@@ -170,6 +201,12 @@ class _Batch:
             if not pending:
                 return
         raise SyncError(f"{len(pending)} users are being written by others all the time; run the sync again")
+
+    def _remember(self, written: Iterable[str]) -> None:
+        """Who has come back is forgotten no longer."""
+        back = [clerk_id for clerk_id in written if self.changes[clerk_id].outcome is Outcome.REVIVED]
+        if back:
+            forgotten.drop(back, using=self.using)
 
     def _check_deletes(self, pending: Mapping[str, Decision], *, lock: bool = True) -> None:
         buried = [

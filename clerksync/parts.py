@@ -10,7 +10,7 @@ from threading import Event
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from clerksync import journal, replay, runs
+from clerksync import replay, retention
 from clerksync.client import ClerkClient
 from clerksync.exceptions import SyncInterrupted
 from clerksync.incremental import incremental_sync
@@ -90,7 +90,7 @@ def _replay(chosen: QuerySet[WebhookEvent], stop: Event) -> dict[str, int]:
 
 
 def _prune(stop: Event) -> dict[str, int]:
-    return {"deleted": journal.prune(), "runs": runs.prune()}
+    return retention.prune(stop=stop)
 
 
 def _counts(report: Report) -> dict[str, int]:

@@ -17,7 +17,7 @@ import msgspec
 from clerksync import salvage
 from clerksync.conf import settings
 from clerksync.exceptions import PayloadError
-from clerksync.fields import UserFields, build_fields, digest
+from clerksync.fields import NOTHING, UserFields, build_fields, digest
 from clerksync.wire import MAX_ID, User, decode_array, decode_user
 
 #: Raised whenever what the digest covers changes.
@@ -47,6 +47,12 @@ class Kind(StrEnum):
     ABSENT = "absent"
     #: A list that should show the user does not.
     MISSED = "missed"
+    #: Nothing of a deleted user is to be kept any longer.
+    ANONYMIZED = "anonymized"
+    #: Somebody wants nothing to be kept of the user, whatever Clerk shows.
+    ERASED = "erased"
+    #: Somebody wants the user to be read from Clerk again after all.
+    LIFTED = "lifted"
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -69,6 +75,13 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     payload: str | None = None
     problems: tuple[str, ...] = ()
     provenance: str = ""
+
+
+def blank(clerk_id: str, kind: Kind, *, observed_ms: int) -> Observation:
+    """The wish that nothing be kept of a user, or (``LIFTED``) that they be read again."""
+    return Observation(
+        clerk_id=clerk_id, source=Source.OPERATOR, kind=kind, observed_ms=observed_ms, fields=NOTHING
+    )
 
 
 class Parser:

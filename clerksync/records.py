@@ -11,6 +11,11 @@ from clerksync.fields import UserFields
 from clerksync.payloads import Observation
 
 ACTIVE, DELETED, INCOMPLETE = "active", "deleted", "incomplete"
+#: In place of the digest of a tombstone: somebody has anonymized the user, and whatever is observed
+#: changes nothing.
+ERASED = "erased"
+#: The digests of a tombstone of which nothing is left to blank.
+BLANK = ("", ERASED)
 
 
 class Outcome(StrEnum):
@@ -79,6 +84,11 @@ class Decision(NamedTuple):
 def watched(fields: UserFields) -> tuple[str | None, ...]:
     """The columns of ``Row.watched``, in order."""
     return fields.email, fields.phone_number, fields.username, fields.first_name, fields.last_name
+
+
+def is_blank(row: Row | None) -> bool:
+    """Whether this is a tombstone that holds nothing of a person."""
+    return row is not None and row.state == DELETED and row.digest in BLANK
 
 
 WATCHED = ("email", "phone_number", "username", "first_name", "last_name")

@@ -32,7 +32,7 @@ class Part(StrEnum):
     PENDING = "pending"
     #: Replay events that are failed or parked.
     EVENTS = "events"
-    #: Delete old events.
+    #: Let go of old events, and of deleted users.
     PRUNE = "prune"
 
 
@@ -42,7 +42,7 @@ COMMANDS = {
     Part.FULL: "manage.py sync_clerk_users",
     Part.PENDING: "manage.py sync_clerk_users --pending",
     Part.EVENTS: "manage.py replay_clerk_events",
-    Part.PRUNE: "manage.py prune_clerk_events",
+    Part.PRUNE: "manage.py prune_clerk_data",
 }
 
 

@@ -16,7 +16,11 @@ user_updated = Signal()
 #: Provides args: clerk_ids (list of str).
 user_deleted = Signal()
 
-#: All of these, and users who were corrected: rows whose content or state was written. What a receiver
+#: Users of whom nothing is kept any more but, perhaps, the id: what else holds their data is to let go of it.
+#: Provides args: clerk_ids (list of str).
+users_anonymized = Signal()
+
+#: Those who are new, changed or gone, and users who were corrected: rows whose content or state was written. What a receiver
 #: of ``user_updated`` wants to know costs the writer a comparison of every column; this costs nothing.
 #: Provides args: clerk_ids (list of str).
 users_written = Signal()

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from django.db import connections
 
+from clerksync import forgotten
 from clerksync.fields import TIMES, UserFields
-from clerksync.models import ClerkUser, MirrorState
-from clerksync.payloads import Source
+from clerksync.models import ClerkUser, ForgottenUser, MirrorState
+from clerksync.payloads import Kind, Source
 from clerksync.records import WATCHED, Decision, Row
 from clerksync.times import adapt_time, adapter_of_ms
 
@@ -79,9 +80,11 @@ def _quote(name: str) -> str:
 _NAME = _quote(ClerkUser._meta.db_table)
 _READ_COLUMNS = ", ".join(_quote(name) for name in _READ)
 _READ_WITH_INSTANCE = (
-    f"SELECT s.instance_id, {', '.join('u.' + _quote(name) for name in _READ)} "  # noqa: S608
+    f"SELECT s.instance_id, f.updated_ms, f.observed_ms, f.erased, "  # noqa: S608
+    f"{', '.join('u.' + _quote(name) for name in _READ)} "
     f"FROM (SELECT 1 AS one) AS always LEFT JOIN {_quote(MirrorState._meta.db_table)} AS s ON s.id = 1 "
-    f"LEFT JOIN {_NAME} AS u ON u.clerk_id = %s"
+    f"LEFT JOIN {_NAME} AS u ON u.clerk_id = %s "
+    f"LEFT JOIN {_quote(ForgottenUser._meta.db_table)} AS f ON f.digest = %s"
 )
 
 
@@ -117,6 +120,8 @@ def _set(column: str, *, keep: bool) -> str:
 _UPSERT_CONTENT = _upsert((*_CONTENT, *_STATE, *_DELETED, "last_written"))
 #: Leaves content alone; a delete that is not told keeps the one that is known.
 _UPSERT_STATE = _upsert((*_STATE, *_DELETED, "last_written"), keep=_DELETED)
+#: Blanks content, and keeps the delete that is known.
+_UPSERT_BLANK = _upsert((*_CONTENT, *_STATE, *_DELETED, "last_written"), keep=_DELETED)
 
 
 class UserTable:
@@ -126,14 +131,15 @@ class UserTable:
         self.connection = connections[using]
 
     def read(self, ids: Sequence[str], window: Window | None = None) -> dict[str, Row]:
-        """The rows of these users and of all created in the window."""
+        """The rows of these users and of all created in the window; of those who are forgotten, tombstones."""
         # A range of the index costs a third of as many ids: those are read that it does not hold. Both
         # in one condition would read the whole table while the planner takes it for small.
         found = self._read(*self._where_window(window)) if window is not None else {}
         left = [clerk_id for clerk_id in ids if clerk_id not in found]
         for start in range(0, len(left), READ_AT_ONCE):
             found |= self._read(*self._where_ids(left[start : start + READ_AT_ONCE]))
-        return found
+        unknown = [clerk_id for clerk_id in left if clerk_id not in found]
+        return found | forgotten.find(unknown, using=self.connection.alias) if unknown else found
 
     def commit_without_waiting(self) -> None:
         """Let the transaction's commit not wait for the disk; a later one that waits writes both.
@@ -148,9 +154,15 @@ class UserTable:
     def read_with_instance(self, clerk_id: str) -> tuple[str, Row | None]:
         """The instance whose users the table holds ("" before the first sync), and one user's row."""
         with self.connection.cursor() as cursor:
-            cursor.execute(_READ_WITH_INSTANCE, [clerk_id])
-            instance_id, *record = cursor.fetchone()
-        return instance_id or "", None if record[0] is None else _row(record)
+            cursor.execute(_READ_WITH_INSTANCE, [clerk_id, forgotten.digest(clerk_id)])
+            instance_id, updated_ms, observed_ms, erased, *record = cursor.fetchone()
+        if record[0] is not None:
+            return instance_id or "", _row(record)
+        if updated_ms is None:
+            return instance_id or "", None
+        return instance_id or "", forgotten.tombstone(
+            updated_ms=updated_ms, observed_ms=observed_ms, erased=bool(erased)
+        )
 
     def _read(self, where: str, params: Sequence[Any]) -> dict[str, Row]:
         with self.connection.cursor() as cursor:
@@ -167,8 +179,7 @@ class UserTable:
         written = 0
         in_order = sorted(decisions.items())
         with self.connection.cursor() as cursor:
-            for has_content, group in groupby(in_order, key=lambda item: item[1].content is not None):
-                upsert = _UPSERT_CONTENT if has_content else _UPSERT_STATE
+            for upsert, group in groupby(in_order, key=lambda item: _upsert_of(item[1])):
                 rows = list(self._params(group, moment))
                 copies = self.connection.vendor == "postgresql" and len(rows) >= COPY_FROM
                 written += (self._copy if copies else self._execute)(cursor, upsert, rows)
@@ -226,6 +237,12 @@ class UserTable:
         given = {text: value for text, value in bounds.items() if value is not None}
         within = " AND ".join(given) or f"{column} IS NOT NULL"
         return within if window.end_ms is not None else f"{within} OR {column} IS NULL", list(given.values())
+
+
+def _upsert_of(decision: Decision) -> _Upsert:
+    if decision.content is None:
+        return _UPSERT_STATE
+    return _UPSERT_CONTENT if decision.content.kind is Kind.USER else _UPSERT_BLANK
 
 
 def _row(record: Sequence[Any]) -> Row:

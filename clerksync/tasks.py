@@ -64,7 +64,7 @@ def retry_events() -> dict[str, int]:
 
 @task()
 def prune_events() -> dict[str, int]:
-    """Delete old events, and the records of old small syncs; returns how many."""
+    """Let go of old events, of the records of old small syncs and of deleted users; returns how many."""
     return _run(Part.PRUNE)
 
 

@@ -293,7 +293,7 @@ def test_status__part_failed(clerk: FakeClerk, failures: int, outcome: str, expe
     assert [reason.code for reason in reasons] == ["part_failed"] * expected
     for reason in reasons:
         assert reason.text.startswith("The scheduled part prune has failed 3 times in a row, since ")
-        assert reason.command == "manage.py prune_clerk_events"
+        assert reason.command == "manage.py prune_clerk_data"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,6 +18,7 @@ from clerksync import (
     audit_checks,
     checks,
     endpoint_checks,
+    erasure_checks,
     link_checks,
     metrics_checks,
     middleware_checks,
@@ -69,6 +70,8 @@ def test_registered__settings_of_tests_are_clean() -> None:
         middleware_checks.check_middleware_order,
         api_checks.check_api_permission,
         metrics_checks.check_metrics,
+        erasure_checks.check_cascades,
+        erasure_checks.check_user_on_delete,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -122,6 +125,12 @@ WRONG_TYPES = {
     "CLERKSYNC_USER_FIELDS": (
         {"email": ("email", "never")},
         'must be a dict of field names to a column, (column, "always" or "blank") or a callable',
+    ),
+    "CLERKSYNC_ON_DELETE": ("drop", "must be 'keep', 'anonymize' or 'delete'"),
+    "CLERKSYNC_ANONYMIZE_AFTER_DAYS": (None, "must be a whole number, 0 or more"),
+    "CLERKSYNC_USER_ON_DELETE": (
+        "anonymize",
+        "must be 'deactivate', 'leave', a callable or the dotted path of one",
     ),
     "CLERKSYNC_API_PERMISSION": (None, "must be a string"),
     "CLERKSYNC_ADMIN_PHOTOS": ("false", "must be True or False"),

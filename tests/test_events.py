@@ -224,5 +224,6 @@ def test_prune__command(capsys: pytest.CaptureFixture[str]) -> None:
     """Says how many went."""
     deliver(changed(now_ms()))
     WebhookEvent.objects.update(received_at="2020-01-01T00:00:00Z")
-    call_command("prune_clerk_events")
-    assert capsys.readouterr().out == "1 events deleted\n"
+    call_command("prune_clerk_data")
+    told = "1 events deleted, 0 records of syncs deleted, 0 users anonymized, 0 rows of users removed\n"
+    assert capsys.readouterr().out == told

@@ -53,10 +53,11 @@ COMMANDS = (
     *SYNCS,
     "check_clerk",
     "replay_clerk_events",
-    "prune_clerk_events",
+    "prune_clerk_data",
     "clerk_status",
     "run_clerk_scheduler",
     "link_clerk_users",
+    "anonymize_clerk_user",
 )
 #: Commands of the demo, which runs in a terminal of its own.
 DEMO = "python manage.py send_clerk_event "

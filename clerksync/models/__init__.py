@@ -1,10 +1,11 @@
-"""The tables: users, the state of the mirror, runs, scheduled jobs, alarms, events, counts."""
+"""The tables: users, the state of the mirror, runs, scheduled jobs, alarms, events, counts, who is forgotten."""
 
 from __future__ import annotations
 
 from clerksync.models.alarms import Alarm, AlarmWatch
 from clerksync.models.counts import CountedEvents, HourlyCount, TotalCount
 from clerksync.models.events import RejectedDeliveries, WebhookEvent
+from clerksync.models.privacy import ForgottenUser
 from clerksync.models.runs import MirrorState, ScheduledJob, SyncRun
 from clerksync.models.users import SHORT_NAMES, ClerkUser
 
@@ -14,6 +15,7 @@ __all__ = [
     "AlarmWatch",
     "ClerkUser",
     "CountedEvents",
+    "ForgottenUser",
     "HourlyCount",
     "MirrorState",
     "RejectedDeliveries",

@@ -29,6 +29,8 @@ class WebhookEvent(models.Model):
     svix_id = models.CharField(_("Svix id"), max_length=255)
     type = models.CharField(_("type"), max_length=100)
     object_id = models.CharField(_("object id"), max_length=255, default="", blank=True)
+    #: The user whom an event of something else mentions, if any: of a session, of a membership.
+    user_id = models.CharField(_("user"), max_length=255, default="", db_default="", blank=True)
     instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
     state = models.CharField(_("state"), max_length=10, choices=State.choices)
     reason = models.TextField(_("reason"), default="", blank=True)
@@ -47,6 +49,7 @@ class WebhookEvent(models.Model):
         indexes = [
             models.Index(fields=["-received_at"], name="clerksync_event_received"),
             models.Index(fields=["object_id", "-received_at"], name="clerksync_event_object"),
+            models.Index(fields=["user_id"], condition=~Q(user_id=""), name="clerksync_event_user"),
             # Most are applied, and need no entry to be found.
             models.Index(
                 fields=["state", "-received_at"],

@@ -13,6 +13,7 @@ from django.db.models.lookups import LessThan
 from django.utils.translation import gettext_lazy as _
 
 from clerksync.managers import ClerkUserQuerySet
+from clerksync.records import BLANK
 from clerksync.salvage import load_object
 
 _TEXT = "text_pattern_ops"
@@ -122,7 +123,11 @@ class ClerkUser(models.Model):
     class Meta:
         verbose_name = _("Clerk user")
         verbose_name_plural = _("Clerk users")
-        permissions = [("view_private_metadata", _("Can read private metadata through the API"))]
+        permissions = [
+            ("view_private_metadata", _("Can read private metadata through the API")),
+            ("anonymize_clerkuser", _("Can anonymize Clerk user")),
+            ("export_clerkuser", _("Can export Clerk users")),
+        ]
         indexes = [
             # The operator classes let PostgreSQL look up beginnings as well; SQLite does so without.
             models.Index(fields=["email"], opclasses=[_TEXT], name="clerksync_user_email"),
@@ -140,6 +145,7 @@ class ClerkUser(models.Model):
             ),
             models.Index(fields=["created_ms"], condition=Q(email=None), name="clerksync_user_no_email"),
             models.Index(fields=["retry_ms"], condition=~Q(doubt_reason=""), name="clerksync_user_doubt"),
+            models.Index(fields=["deleted_at"], condition=Q(state="deleted"), name="clerksync_user_deleted"),
         ]
 
     def __str__(self) -> str:
@@ -177,6 +183,11 @@ class ClerkUser(models.Model):
     def is_shut_out(self) -> bool:
         """Whether Clerk keeps the user out; one who is known by the id only is not."""
         return self.state == self.State.DELETED or self.banned or self.deprovisioned
+
+    @property
+    def is_anonymized(self) -> bool:
+        """Whether this is the row of a deleted user of whom nothing is kept but the id."""
+        return self.state == self.State.DELETED and self.digest in BLANK
 
     @property
     def needs_refresh(self) -> bool:

@@ -1,0 +1,149 @@
+"""Lets go of deleted users: blanks all that is kept of them, and removes their rows if that is wanted.
+
+Clerk's columns are blanked by the writer, under its guard; what else holds something of a person is
+blanked in the same transaction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import timedelta
+from functools import partial
+from threading import Event
+
+from django.db import transaction
+from django.db.models import ProtectedError, Q, RestrictedError
+from django.utils import timezone
+
+from clerksync import djangousers, known, mentions, mirror, signals
+from clerksync.conf import settings
+from clerksync.exceptions import NotAnonymized, SyncInterrupted
+from clerksync.managers import ClerkUserQuerySet
+from clerksync.models import ClerkUser
+from clerksync.payloads import Kind, blank
+from clerksync.records import BLANK, is_blank
+
+logger = logging.getLogger(__name__)
+
+#: Users in one transaction.
+BATCH = 200
+#: A row is removed so long after its last write at the earliest: by then nobody who has read it before is
+#: still about to write it.
+QUIET = timedelta(hours=1)
+_TABLE = ClerkUser._meta.db_table
+
+
+def anonymize(
+    clerk_ids: Iterable[str], *, for_good: bool, observed_ms: int = 0, values: Collection[str] = ()
+) -> Counter[str]:
+    """Blank all that is kept of these users, in one transaction.
+
+    Args:
+        clerk_ids: Deleted users; the others are left alone, unless it is ``for_good``.
+        for_good: Let nothing bring them back, whatever Clerk shows; whoever is not deleted is from now on.
+        observed_ms: The time of that, in ms of Clerk's clock.
+        values: With ``for_good``, texts whose events are blanked as well, where these are about nobody else.
+
+    Returns:
+        How many rows were blanked, by table.
+
+    Raises:
+        NotAnonymized: The project's own code failed for a Django user; nothing was blanked.
+    """
+    kind = Kind.ERASED if for_good else Kind.ANONYMIZED
+    ids = sorted(set(clerk_ids))
+    with transaction.atomic(using=mirror.database()):
+        _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+        changes = mirror.apply([blank(clerk_id, kind, observed_ms=observed_ms) for clerk_id in ids])
+        written = sum(change.outcome in ("touched", "deleted") for change in changes.values())
+        gone = [clerk_id for clerk_id, row in mirror.read(ids).items() if is_blank(row)]
+        counts = Counter({_TABLE: written}) + _blank_others(gone)
+        if for_good:
+            counts += mentions.blank_texts(ids, values)
+        transaction.on_commit(partial(_tell, gone), using=mirror.database())
+    return counts
+
+
+def lift(clerk_id: str, *, observed_ms: int) -> bool:
+    """Let a user who was anonymized for good be read from Clerk again; whether there is one."""
+    change = mirror.apply([blank(clerk_id, Kind.LIFTED, observed_ms=observed_ms)])[clerk_id]
+    return change.needs_refresh
+
+
+def prune(*, stop: Event | None = None) -> dict[str, int]:
+    """Do to deleted users what ``CLERKSYNC_ON_DELETE`` says, once their time has come.
+
+    Returns:
+        How many were anonymized, and how many rows were removed.
+
+    Raises:
+        SyncInterrupted: ``stop`` was set; the next run goes on.
+    """
+    done = {"anonymized": 0, "removed": 0}
+    if settings.ON_DELETE == "keep":
+        return done
+    removes = settings.ON_DELETE == "delete"
+    name = "removed" if removes else "anonymized"
+    for ids in _batches(removes=removes):
+        try:
+            done[name] += _remove(ids) if removes else anonymize(ids, for_good=False)[_TABLE]
+        except NotAnonymized as error:
+            logger.error("%s; the next run tries again", error)
+        if stop is not None and stop.is_set():
+            raise SyncInterrupted(f"stopped after {done[name]} deleted users; the next run goes on")
+    return done
+
+
+def _batches(*, removes: bool) -> Iterator[list[str]]:
+    """The deleted users whose time has come, those first who left first."""
+    now = timezone.now()
+    until = now - timedelta(days=settings.ANONYMIZE_AFTER_DAYS)
+    due = _users().deleted().filter(doubt_reason="", deleted_at__lte=until)
+    due = due.filter(last_written__lt=now - QUIET) if removes else due.exclude(digest__in=BLANK)
+    # Where the project has code of its own for each user, a failure costs this user only.
+    size = BATCH if djangousers.anonymizer() is None else 1
+    rest = due.order_by("deleted_at", "pk")
+    while found := list(rest.values_list("deleted_at", "pk")[:size]):
+        yield [clerk_id for _, clerk_id in found]
+        at, last = found[-1]
+        rest = due.filter(Q(deleted_at__gt=at) | Q(deleted_at=at, pk__gt=last)).order_by("deleted_at", "pk")
+
+
+def _remove(ids: Sequence[str]) -> int:
+    """Remove rows, and whatever else names these users; one that another model protects stays, blank."""
+    named = mentions.of_open_runs()
+    free = [clerk_id for clerk_id in ids if clerk_id not in named]
+    before = timezone.now() - QUIET
+    try:
+        with transaction.atomic(using=mirror.database()):
+            _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+            _blank_others(free)
+            removed = mirror.remove(free, before=before)
+            mentions.remove(removed)
+            transaction.on_commit(partial(_tell, removed), using=mirror.database())
+    except (ProtectedError, RestrictedError):
+        if len(free) > 1:
+            return sum(_remove([clerk_id]) for clerk_id in free)
+        logger.warning("the row of %s stays, without content: another model protects it", free[0])
+        anonymize(free, for_good=False)
+        return 0
+    return len(removed)
+
+
+def _blank_others(ids: Sequence[str]) -> Counter[str]:
+    """Blank what is kept of these users beside their rows."""
+    _users().filter(pk__in=ids, checked_at__isnull=False).update(checked_at=None)
+    return mentions.blank(ids) + djangousers.anonymize(_users().filter(pk__in=ids))
+
+
+def _tell(ids: Sequence[str]) -> None:
+    for clerk_id in ids:
+        known.forget(clerk_id)
+    if ids:
+        signals.users_anonymized.send_robust(ClerkUser, clerk_ids=list(ids))
+
+
+def _users() -> ClerkUserQuerySet:
+    return ClerkUser.objects.using(mirror.database())
