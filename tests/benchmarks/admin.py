@@ -17,7 +17,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.benchmarks.filling import Filling, clerk_id, email, settle
+from tests.benchmarks.filling import Filling, clerk_id, count, email, settle
 from tests.benchmarks.results import Result
 from tests.benchmarks.suites import Sizes
 
@@ -56,6 +56,7 @@ PAGES: Mapping[str, Mapping[str, str]] = {
         "of a user": f"{_EVENTS}?q={clerk_id(777)}",
         "runs": "/admin/clerksync/syncrun/",
     },
+    "admin page Clerk sync": {"Clerk sync": "/admin/clerksync/mirrorstate/"},
     "API list of users": {
         "first page": _API,
         "by id": f"{_API}?ordering=clerk_id",
@@ -82,11 +83,13 @@ def measure(sizes: Sizes) -> Iterator[Result]:
     filling.add_users(1, small_users)
     filling.add_events(1, small_events)
     filling.add_runs()
+    count()
     settle()
     before = {title: {name: _queries(ask) for name, ask in group.items()} for title, group in asked.items()}
     started = time.perf_counter()
     filling.add_users(small_users + 1, sizes.large_users)
     filling.add_events(small_events + 1, sizes.events)
+    count()
     settle()
     yield Result(
         row="P12",

@@ -15,7 +15,9 @@ from datetime import datetime, timedelta
 from django.db import connection, models
 from django.utils import timezone
 
-from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
+from clerksync import census, counts
+from clerksync.counts import Key
+from clerksync.models import ClerkUser, MirrorState, RejectedDeliveries, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
 
 #: Users are created so long apart, and events come so.
@@ -105,6 +107,11 @@ class Filling:
     def add_runs(self) -> None:
         """A mirror that was synced every 5 minutes for a month, and is in step."""
         SyncRun.objects.bulk_create(map(self._run, range(_RUNS)), batch_size=500)
+        for ago in range(_RUNS // 12):
+            hour = counts.hour_of(self.now) - timedelta(hours=ago)
+            told = {Key("requests", "incremental"): 36, Key("changes", "", "delivered"): 36}
+            counts.add(told, at=hour)
+            RejectedDeliveries.objects.create(hour=hour, reason="signature", count=2, last_at=hour)
         MirrorState.objects.update_or_create(
             pk=1,
             defaults={
@@ -124,6 +131,13 @@ class Filling:
             finished_at=started + timedelta(seconds=2),
             counts={"seen": 120, "updated": 3, "missed": 0, "delivered": 3},
         )
+
+
+def count() -> None:
+    """Count rows by state, and events by the hour, as syncs, the scheduler and whoever asks do bit by bit."""
+    census.take()
+    while counts.count_events(settle=False):
+        pass
 
 
 def settle() -> None:
