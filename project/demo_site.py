@@ -36,7 +36,9 @@ def serve_site(tell: Callable[[str], object]) -> None:
 
 
 def _introduce(url: str, password: str, tell: Callable[[str], object]) -> None:
+    dashboard = reverse("admin:clerksync_mirrorstate_changelist").lstrip("/")
     tell(f"\nThe site is at {url}, its admin at {url}admin/.")
+    tell(f"How the table stands, with an invented past of a month: {url}{dashboard}")
     tell(f"Change a user in the fake Clerk, so that it sends a webhook, in another terminal:\n\n  {_SEND}\n")
     tell(f"Log in as {ADMIN} with the password {password}; it was made just now. Ctrl-C ends the site.")
 

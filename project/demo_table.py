@@ -9,7 +9,16 @@ from django.utils import timezone
 
 from clerksync import refresh
 from clerksync.client import ClerkClient
-from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
+from clerksync.models import (
+    ClerkUser,
+    CountedEvents,
+    HourlyCount,
+    MirrorState,
+    RejectedDeliveries,
+    SyncRun,
+    TotalCount,
+    WebhookEvent,
+)
 from clerksync.testing import FakeClerk, every_shape
 
 DAY_MS = 86_400_000
@@ -63,7 +72,8 @@ def prepare(clerk: FakeClerk) -> Prepared:
 
 
 def _empty() -> None:
-    for model in (ClerkUser, SyncRun, MirrorState, WebhookEvent):
+    counted = (CountedEvents, HourlyCount, TotalCount, RejectedDeliveries)
+    for model in (ClerkUser, SyncRun, MirrorState, WebhookEvent, *counted):
         model._default_manager.all().delete()
 
 

@@ -18,7 +18,7 @@ from clerksync import jobs, status
 from clerksync.admin import DashboardAdmin, launching
 from clerksync.models import MirrorState, ScheduledJob, WebhookEvent
 from clerksync.testing import FakeClerk
-from tests import lively
+from project.demo_past import invent_past
 from tests.admin.staff import html, log_in, told
 from tests.syncing import Syncer, synced
 
@@ -99,7 +99,7 @@ def test_empty__no_address_for_webhooks(rf: Any, admin_user: Any) -> None:
 def test_numbers__linked(admin_client: Client, clerk: FakeClerk) -> None:
     """Each number leads to the list of what it counts."""
     synced(Syncer(clerk), 1)
-    lively.fill(days=2)
+    invent_past(clerk, days=10)
     page = html(admin_client, DASHBOARD)
     failed = WebhookEvent.objects.filter(state="failed").count()
     assert numbers(page)["Failed events"].startswith(f"{failed} ")
@@ -115,18 +115,18 @@ def test_numbers__linked(admin_client: Client, clerk: FakeClerk) -> None:
     assert "15 signature" in text(page)
 
 
-def test_numbers__no_links_to_what_is_hidden() -> None:
+def test_numbers__no_links_to_what_is_hidden(clerk: FakeClerk) -> None:
     """Who may not see a list gets its numbers without links."""
-    lively.fill(days=1)
+    invent_past(clerk, days=1)
     page = html(log_in("view_mirrorstate"), DASHBOARD)
     assert "webhookevent" not in page
     assert "/syncrun/" not in page
     assert "<form" not in page.partition('id="content"')[2]
 
 
-def test_charts__tables_hold_the_same(admin_client: Client) -> None:
+def test_charts__tables_hold_the_same(admin_client: Client, clerk: FakeClerk) -> None:
     """Behind each chart is a table with its numbers, headed and with a caption."""
-    lively.fill(days=3)
+    invent_past(clerk, days=3)
     page = html(admin_client, DASHBOARD)
     days = status.measure().days
     table = re.search(r"<table>\s*<caption[^>]*>Webhook events a day.*?</table>", page, re.DOTALL)
@@ -137,9 +137,9 @@ def test_charts__tables_hold_the_same(admin_client: Client) -> None:
     assert page.count('role="img"') == page.count("<summary>") == 4
 
 
-def test_charts__no_style_and_no_script(admin_client: Client) -> None:
+def test_charts__no_style_and_no_script(admin_client: Client, clerk: FakeClerk) -> None:
     """Nothing in the page needs more than a policy of 'self'."""
-    lively.fill(days=3)
+    invent_past(clerk, days=3)
     page = html(admin_client, DASHBOARD)
     assert not re.search(r"<style|\sstyle=|<script(?![^>]*\bsrc=)|\son\w+=|javascript:", page)
 
@@ -152,13 +152,13 @@ def test_jobs__shown(admin_client: Client) -> None:
     assert re.search(r"events Nov.* failed 2", page)
 
 
-def test_statements__constant(admin_client: Client) -> None:
+def test_statements__constant(admin_client: Client, clerk: FakeClerk) -> None:
     """However much there is, the page takes the same number of statements, and reads no payload."""
-    lively.fill(days=1, events_a_day=2)
+    invent_past(clerk, days=1, events_a_day=2)
     html(admin_client, DASHBOARD)
     with CaptureQueriesContext(connection) as few:
         html(admin_client, DASHBOARD)
-    lively.fill(days=20)
+    invent_past(clerk, days=20)
     with CaptureQueriesContext(connection) as many:
         html(admin_client, DASHBOARD)
     assert len(many) == len(few) < 30

@@ -8,7 +8,7 @@ from django.utils import timezone
 from clerksync import jobs
 from clerksync.models import Alarm, ClerkUser, RejectedDeliveries, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk, every_shape
-from tests import lively
+from project.demo_past import invent_past
 from tests.admin.staff import LIST, RUNS, page_of
 from tests.browser.conftest import Visit
 from tests.browser.test_admin import log_in
@@ -25,7 +25,7 @@ def pages(clerk_server: FakeClerk) -> list[str]:
     ids = every_shape(clerk_server)
     Syncer(clerk_server).full()
     ClerkUser.objects.filter(pk=ids["google"]).update(email="someone@example.com", first_name="New")
-    lively.fill()
+    invent_past(clerk_server)
     jobs.plan()
     now = timezone.now()
     Alarm.objects.create(code="stale", text="No sync has confirmed the users.", since=now, last_seen=now)

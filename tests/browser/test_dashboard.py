@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from clerksync.events import off, on
 from clerksync.models import WebhookEvent
 from clerksync.testing import FakeClerk, every_shape
-from tests import lively
+from project.demo_past import invent_past
 from tests.browser.conftest import Visit
 from tests.browser.test_admin import contrast, log_in, rows
 from tests.deliveries import WEBHOOK_SECRET, changed, deliver, now_ms
@@ -37,9 +37,9 @@ def ids(clerk_server: FakeClerk) -> dict[str, str]:
     return ids
 
 
-def test_dashboard__month_in_use(visit: Visit, ids: dict[str, str]) -> None:
+def test_dashboard__month_in_use(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> None:
     """From the index to the page, its charts and their tables; nothing is wider than the window."""
-    lively.fill()
+    invent_past(clerk_server)
     log_in(visit)
     visit.page.get_by_role("main").get_by_role("link", name="Clerk sync", exact=True).click()
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Clerk sync")
@@ -65,9 +65,9 @@ def test_dashboard__month_in_use(visit: Visit, ids: dict[str, str]) -> None:
     expect(rows(visit.page).first).to_be_visible()
 
 
-def test_dashboard__theme_of_the_admin(visit: Visit, ids: dict[str, str]) -> None:
+def test_dashboard__theme_of_the_admin(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> None:
     """The charts follow the switch of the admin, too."""
-    lively.fill(days=1)
+    invent_past(clerk_server, days=1)
     log_in(visit)
     visit.go(DASHBOARD)
     bar = visit.page.locator("svg.clerksync-chart rect.clerksync-ink.applied").first

@@ -19,6 +19,7 @@ from django.test.utils import override_settings
 
 from clerksync.testing import FakeClerk, RealClock, serve
 from project.demo_clerk import playing
+from project.demo_past import invent_past
 from project.demo_site import serve_site
 from project.demo_story import tell
 from project.demo_table import Prepared, prepare
@@ -68,7 +69,10 @@ class Command(BaseCommand):
             _delete_database()
         with _fake_clerk() as (clerk, url):
             call_command("migrate", verbosity=0)
-            self._introduce(prepare(clerk), url)
+            prepared = prepare(clerk)
+            if serve:
+                invent_past(clerk)
+            self._introduce(prepared, url)
             if serve:
                 with playing(clerk):
                     serve_site(self.stdout.write)
