@@ -1,22 +1,24 @@
-"""Alarms: what is wrong by the status is told once when it begins and once when it is over.
+"""Alarms: what is wrong by the status is told when it begins, once a day while it lasts, and when it is over.
 
-Any number of processes may look at the same time: each step is a conditional UPDATE, and whoever made
-it tells. A mail that could not be sent is tried again; it never breaks what had called.
+Any number of processes may look at the same time: each step is a conditional UPDATE, and whoever made it
+goes on. Who is told is up to ``notices.py``.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any
 
-from django.core.mail import mail_admins
+from django.db import Error as DatabaseError
+from django.db import connections, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from clerksync import reasons, signals, status
+from clerksync import notices, reasons, status
 from clerksync.conf import settings
 from clerksync.models import Alarm, AlarmWatch
 from clerksync.status import State, Status
@@ -25,15 +27,11 @@ logger = logging.getLogger(__name__)
 
 #: What the next run usually mends is told only if it has lasted so long.
 PATIENCE = timedelta(minutes=10)
-_MENDED_SOON = ("sync_failed", "sync_cut", "never_synced")
+_MENDED_SOON = ("sync_failed", "sync_cut", "never_synced", "events_failed")
 #: Over is what has not been seen for so long: what comes and goes must not make two mails each time.
 CALM = timedelta(minutes=5)
-#: A mail that was not sent is tried again after this time; so is one whose sender died.
-RETRY = timedelta(minutes=10)
 #: How often those look who are asked often.
 SELDOM = timedelta(minutes=1)
-
-Mail = Alarm.Mail
 
 
 def evaluate(found: Status | None = None, *, now: datetime | None = None) -> None:
@@ -50,42 +48,108 @@ def evaluate(found: Status | None = None, *, now: datetime | None = None) -> Non
     found = found or status.read(now=now)
     if not found.is_known:
         return  # without tables nobody knows what was told
-    told = dict(_sentences(found, now))
+    _look(found, now)
+    notices.plan(now)
+    notices.deliver(now, standing=found.sentence)
+
+
+def look_soon() -> None:
+    """Have somebody look, once a minute over all processes; for requests, which it keeps waiting for a statement.
+
+    A thread does it, for people may be slow to tell: a mail server, a receiver of a signal. It begins after
+    the transaction, if there is one.
+    """
+    try:
+        if _is_time():
+            transaction.on_commit(_begin, using=router.db_for_write(AlarmWatch))
+    except DatabaseError as error:
+        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
+
+
+def look_now_and_then() -> None:
+    """The same without a statement, but once a minute in each process; for webhooks."""
+    if _pace.is_time():
+        look_soon()
+
+
+class _Pace:
+    """Once a minute, the first time a minute from now."""
+
+    def __init__(self) -> None:
+        self.looked_at = time.monotonic()
+
+    def is_time(self) -> bool:
+        now = time.monotonic()
+        if now - self.looked_at < SELDOM.total_seconds():
+            return False
+        self.looked_at = now
+        return True
+
+
+_pace = _Pace()
+_thread: threading.Thread | None = None
+
+
+def _is_time() -> bool:
+    now = timezone.now()
+    watch = AlarmWatch.objects.filter(pk=1).first()
+    if watch is None:
+        AlarmWatch.objects.bulk_create([AlarmWatch(pk=1)], ignore_conflicts=True)
+    elif watch.looked_at is not None and now - SELDOM < watch.looked_at <= now:
+        return False  # without a write
+    due = AlarmWatch.objects.filter(
+        Q(looked_at=None) | Q(looked_at__lte=now - SELDOM) | Q(looked_at__gt=now), pk=1
+    )
+    return bool(due.update(looked_at=now))
+
+
+def _begin() -> None:
+    global _thread
+    if _thread is not None and _thread.is_alive():
+        return
+    _thread = threading.Thread(target=_look_alone, name="clerksync-alarms", daemon=True)
+    _thread.start()
+
+
+def _look_alone() -> None:
+    try:
+        evaluate()
+    except DatabaseError as error:
+        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
+    finally:
+        connections.close_all()
+
+
+def _look(found: Status, now: datetime) -> None:
+    """Bring the alarms in step with what is wrong."""
+    wrong = dict(_sentences(found, now))
     alarms = Alarm.objects.in_bulk()
-    for code, text in told.items():
+    for code, text in wrong.items():
         _keep(code, text, alarms.get(code), now)
     for alarm in alarms.values():
-        if alarm.code not in told and alarm.resolved_at is None and alarm.last_seen <= now - CALM:
+        if alarm.code not in wrong and alarm.resolved_at is None and alarm.last_seen <= now - CALM:
             _resolve(alarm, now)
     for alarm in Alarm.objects.filter(resolved_at=None, announced_at=None):
         patience = PATIENCE if alarm.code in _MENDED_SOON else timedelta(0)
         if alarm.since <= now - patience:
             _announce(alarm, now)
-    for alarm in Alarm.objects.exclude(mail=Mail.NONE).filter(mail_after__lte=now):
-        _send(alarm, found, now)
-
-
-def evaluate_seldom(found: Status) -> None:
-    """The same, but once a minute over all processes."""
-    now = timezone.now()
-    watch = AlarmWatch.objects.filter(pk=1).first()
-    if watch is None:
-        AlarmWatch.objects.bulk_create([AlarmWatch(pk=1)], ignore_conflicts=True)
-    elif watch.looked_at is not None and watch.looked_at > now - SELDOM:
-        return  # without a write
-    due = AlarmWatch.objects.filter(Q(looked_at=None) | Q(looked_at__lte=now - SELDOM), pk=1)
-    if due.update(looked_at=now):
-        evaluate(found)
 
 
 def _sentences(found: Status, now: datetime) -> Iterator[tuple[str, str]]:
     """What is wrong, by code, with what to do."""
     in_order = sorted(found.reasons, key=lambda reason: reason.code)
-    for code, found_reasons in groupby(in_order, key=lambda reason: reason.code):
-        same = list(found_reasons)
-        # Remarks, too, begin with what they are about.
-        state = max(State.BEHIND, same[0].state, key=list(State).index)
-        yield code, reasons.describe(state, same, right_up_to=found.right_up_to, now=now)
+    for code, of_code in groupby(in_order, key=lambda reason: reason.code):
+        same = list(of_code)
+        if _is_enough(code, found):
+            # Remarks, too, begin with what they are about.
+            state = max(State.BEHIND, same[0].state, key=list(State).index)
+            yield code, reasons.describe(state, same, right_up_to=found.right_up_to, now=now)
+
+
+def _is_enough(code: str, found: Status) -> bool:
+    """Whether there are so many that somebody has to know."""
+    numbers = {"events_parked": found.parked, "events_failed": found.failed}
+    return numbers.get(code, settings.ALERT_EVENTS) >= settings.ALERT_EVENTS
 
 
 def _keep(code: str, text: str, alarm: Alarm | None, now: datetime) -> None:
@@ -96,58 +160,17 @@ def _keep(code: str, text: str, alarm: Alarm | None, now: datetime) -> None:
     still = Alarm.objects.filter(code=code, resolved_at=None).update(last_seen=now, text=text)
     if not still:
         Alarm.objects.filter(code=code).exclude(resolved_at=None).update(
-            since=now,
-            last_seen=now,
-            text=text,
-            resolved_at=None,
-            announced_at=None,
-            notified_at=None,
-            mail=Mail.NONE,
+            since=now, last_seen=now, text=text, resolved_at=None, announced_at=None, notified_at=None
         )
 
 
 def _announce(alarm: Alarm, now: datetime) -> None:
-    mail = Mail.RAISED if settings.ALERT_EMAILS else Mail.NONE
     silent = Alarm.objects.filter(code=alarm.code, resolved_at=None, announced_at=None)
-    if silent.update(announced_at=now, mail=mail, mail_after=now):
+    if silent.update(announced_at=now):
         logger.warning("alarm %s: %s", alarm.code, alarm.text)
-        signals.alarm_raised.send_robust(Alarm, **_told(alarm))
 
 
 def _resolve(alarm: Alarm, now: datetime) -> None:
-    # Who was not told that it began is not told that it is over.
-    mail = Mail.RESOLVED if alarm.notified_at and settings.ALERT_EMAILS else Mail.NONE
-    unchanged = Alarm.objects.filter(
-        code=alarm.code, resolved_at=None, last_seen=alarm.last_seen, notified_at=alarm.notified_at
-    )
-    if unchanged.update(resolved_at=now, mail=mail, mail_after=now) and alarm.announced_at:
+    unchanged = Alarm.objects.filter(code=alarm.code, resolved_at=None, last_seen=alarm.last_seen)
+    if unchanged.update(resolved_at=now) and alarm.announced_at:
         logger.warning("alarm %s is over", alarm.code)
-        signals.alarm_resolved.send_robust(Alarm, **_told(alarm))
-
-
-def _told(alarm: Alarm) -> dict[str, Any]:
-    return {"code": alarm.code, "text": alarm.text, "since": alarm.since}
-
-
-def _send(alarm: Alarm, found: Status, now: datetime) -> None:
-    """Send the mail that waits, if nobody else does."""
-    waiting = Alarm.objects.filter(code=alarm.code, mail=alarm.mail, mail_after=alarm.mail_after)
-    if not waiting.update(mail_after=now + RETRY):
-        return
-    since = reasons.clock(alarm.since, now=now)
-    if alarm.mail == Mail.RAISED:
-        subject, body = alarm.text.partition(". ")[0], f"{alarm.text}\n\nSince {since}."
-    else:
-        subject = f"Over: {alarm.text.partition('. ')[0]}"
-        body = f"This is over; it began at {since}:\n\n{alarm.text}\n\nNow: {found.sentence}"
-    if _is_mailed(f"Clerk: {subject[:150]}", f"{body}\n"):
-        Alarm.objects.filter(code=alarm.code, mail=alarm.mail).update(mail=Mail.NONE, notified_at=now)
-
-
-def _is_mailed(subject: str, body: str) -> bool:
-    try:
-        mail_admins(subject, body)
-    except Exception as error:  # noqa: BLE001  # every mail backend has its own errors, and a mail must break nothing
-        logger.warning("an alarm could not be mailed (%s); tried again later", type(error).__name__)
-        return False
-    return True

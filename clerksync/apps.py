@@ -9,6 +9,7 @@ from django.core.checks import register
 from django.utils.translation import gettext_lazy as _
 
 from clerksync import (
+    alert_checks,
     api_checks,
     checks,
     endpoint_checks,
@@ -52,6 +53,8 @@ class ClerkSyncConfig(AppConfig):
         register(middleware_checks.check_middleware_order, "clerksync")
         register(api_checks.check_api_permission, "clerksync")
         register(metrics_checks.check_metrics, "clerksync")
+        register(alert_checks.check_alert_urls, "clerksync")
+        register(alert_checks.check_anybody_is_told, "clerksync", deploy=True)
         register(schedule_checks.check_schedule, "clerksync")
         signals.users_written.connect(linking.keep_in_step, dispatch_uid="clerksync.linking")
         signals.sync_completed.connect(linking.catch_up, dispatch_uid="clerksync.catching_up")

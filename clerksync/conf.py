@@ -129,6 +129,12 @@ def _networks(value: object) -> Problem:
     return "must be a list or tuple of networks such as 10.0.0.0/8 or ::1"
 
 
+def _addresses(value: object) -> Problem:
+    if _strings(value) is None and all("://" in address for address in value):  # type: ignore[attr-defined]  # just tested
+        return None
+    return "must be a list or tuple of addresses of apprise, each like service://..."
+
+
 def _deletes(value: object) -> Problem:
     if value is None or callable(value):
         return None
@@ -268,6 +274,10 @@ class Settings:
     )
     #: Mail ADMINS when something goes wrong, and when it is over.
     ALERT_EMAILS = Setting[bool](True, problem=_boolean)
+    #: Further addresses that are told, as apprise has them; each is a secret.
+    ALERT_URLS = Setting[tuple[str, ...]]((), problem=_addresses)
+    #: So many webhook events that are parked, or failed, are a cause for alarm.
+    ALERT_EVENTS = Setting[int](1, problem=_positive)
     #: Whoever has it may read the metrics; "": nobody.
     METRICS_TOKEN = Setting[str]("", problem=_text)
     #: Whoever comes straight from one of these networks may read the metrics without the token.

@@ -42,6 +42,8 @@ def webhook(request: HttpRequest) -> HttpResponse:
     except DatabaseError:
         logger.exception("webhook not recorded: the database failed; Clerk will deliver it again")
         return JsonResponse({"error": "unavailable"}, status=503, headers={"Retry-After": RETRY_AFTER})
+    finally:
+        alarms.look_now_and_then()
     if receipt.status == "parked":
         logger.warning("webhook %s parked: %s", request.headers.get("svix-id", "?"), receipt.reason)
     return JsonResponse({"status": receipt.status})
@@ -56,7 +58,7 @@ def health(request: HttpRequest) -> HttpResponse:
     For monitors, and not for what takes a process out of service: a site whose mirror is behind can serve.
     """
     found = status.read()
-    _look_after_alarms(found)
+    alarms.look_soon()
     return JsonResponse(found.public(), status=200 if found.state is status.State.IN_STEP else 503)
 
 
@@ -65,13 +67,6 @@ def health(request: HttpRequest) -> HttpResponse:
 for _alias in connections:
     webhook = transaction.non_atomic_requests(using=_alias)(webhook)
     health = transaction.non_atomic_requests(using=_alias)(health)
-
-
-def _look_after_alarms(found: status.Status) -> None:
-    try:
-        alarms.evaluate_seldom(found)
-    except DatabaseError as error:
-        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
 
 
 def _read(request: HttpRequest) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import django
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -24,6 +25,7 @@ T = TypeVar("T")
 _TRUE = ("true", "1", "yes", "on")
 _FALSE = ("false", "0", "no", "off")
 _DATABASES = re.compile(r"postgres(ql)?://.|sqlite:///.|sqlite://:memory:\Z")
+_MAIL = re.compile(r"(smtp(\+tls|\+ssl)?|smtps)://.")
 _LINE = re.compile(r"\s*(#.*)?\Z|(export )?\w+=")
 
 
@@ -81,6 +83,29 @@ class Environment:
         return tuple(
             _parsed(name, word, parse=_positive, allowed=allowed) for word in self.text(name).split(",")
         )
+
+    def addresses(self, name: str) -> list[str]:
+        """Addresses, each with its scheme, with spaces between them: they may hold commas."""
+        found = self.text(name).split()
+        if not all("://" in address for address in found):
+            raise _refusal(name, "addresses like service://... with spaces between them")
+        return found
+
+    def admins(self, name: str) -> list[Any]:
+        """E-mail addresses with commas between them, as Django's ADMINS has them."""
+        found = self.words(name)
+        if not all(re.fullmatch(r"[^@\s]+@[^@\s]+", address) for address in found):
+            raise _refusal(name, "e-mail addresses with commas between them")
+        # Strings since Django 6.0, pairs with a name before.
+        return found if django.VERSION >= (6, 0) else [("", address) for address in found]
+
+    def email(self, name: str) -> dict[str, Any]:
+        """Django's settings for a mail server from a URL; none if it is not set."""
+        url = self.text(name)
+        allowed = "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"
+        if url and not _MAIL.match(url):
+            raise _refusal(name, allowed)
+        return _mail(_parsed(name, url, parse=environ.Env.email_url_config, allowed=allowed)) if url else {}
 
     def words(self, name: str) -> list[str]:
         """Words with commas between them."""
@@ -213,6 +238,25 @@ def _sqlite(parsed: dict[str, Any]) -> dict[str, Any]:
 def _postgresql(parsed: dict[str, Any]) -> dict[str, Any]:
     """A connection is kept for a minute and tested before each request that finds it open."""
     return {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, **parsed}
+
+
+def _mail(parsed: dict[str, Any]) -> dict[str, Any]:
+    """A server that does not answer is given up after ten seconds."""
+    host, port = parsed["EMAIL_HOST"], parsed["EMAIL_PORT"]
+    options = {
+        "host": host,
+        "port": port or (465 if parsed.get("EMAIL_USE_SSL") else 587 if parsed.get("EMAIL_USE_TLS") else 25),
+        "username": parsed["EMAIL_HOST_USER"] or "",
+        "password": parsed["EMAIL_HOST_PASSWORD"] or "",
+        "use_tls": parsed.get("EMAIL_USE_TLS", False),
+        "use_ssl": parsed.get("EMAIL_USE_SSL", False),
+        "timeout": 10,
+    }
+    if django.VERSION >= (6, 1):
+        return {"MAILERS": {"default": {"BACKEND": parsed["EMAIL_BACKEND"], "OPTIONS": options}}}
+    older = {"username": "HOST_USER", "password": "HOST_PASSWORD"}
+    named = {f"EMAIL_{older.get(key, key.upper())}": value for key, value in options.items()}
+    return {"EMAIL_BACKEND": parsed["EMAIL_BACKEND"], **named}
 
 
 def _refusal(name: str, allowed: str) -> ImproperlyConfigured:

@@ -38,6 +38,10 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 DATABASES = {"default": env.database("DATABASE_URL", default="sqlite:///db.sqlite3")}
 
+ADMINS = env.admins("DJANGO_ADMINS")
+globals().update(env.email("EMAIL_URL"))
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = env.text("SERVER_EMAIL", default="root@localhost")
+
 TIME_ZONE = env.time_zone("TIME_ZONE", default="UTC")
 
 LOGGING = logging_to_console(
@@ -58,6 +62,8 @@ _READERS = {
     "CLERKSYNC_MAX_STALENESS": env.whole,
     "CLERKSYNC_SCHEDULE": env.schedule,
     "CLERKSYNC_ALERT_EMAILS": env.boolean,
+    "CLERKSYNC_ALERT_URLS": env.addresses,
+    "CLERKSYNC_ALERT_EVENTS": env.whole,
     "CLERKSYNC_METRICS_NETWORKS": env.words,
     "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,
     "CLERKSYNC_EVENT_RETENTION_DAYS": env.whole,

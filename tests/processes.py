@@ -15,6 +15,7 @@ PRODUCTION = {
     "SECRET_KEY": "an-invented-key-of-more-than-fifty-characters-0123456789-abcdef",
     "ALLOWED_HOSTS": "users.harbour.test",
     "DATABASE_URL": "sqlite:///:memory:",
+    "DJANGO_ADMINS": "ops@harbour.test",
     "ENV_FILE": os.devnull,
     "CLERK_SECRET_KEY": "sk_live_invented_for_the_tests_0123456789",
     "CLERK_PUBLISHABLE_KEY": "pk_live_Y2xlcmsuaGFyYm91ci50ZXN0JA",

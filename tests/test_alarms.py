@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,11 +18,12 @@ from django.db import connections
 from django.test import Client, override_settings
 from django.utils import timezone
 
-from clerksync import alarms, jobs, signals, status
-from clerksync.models import Alarm, AlarmWatch, MirrorState, ScheduledJob, SyncRun, WebhookEvent
+from clerksync import alarms, channels, jobs, signals, status
+from clerksync.models import Alarm, AlarmNotice, AlarmWatch, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.schedule import Part
 from clerksync.status import Reason, State, Status
 from clerksync.testing import FakeClerk
+from tests.deliveries import WEBHOOK_SECRET, changed, deliver, now_ms
 from tests.syncing import Syncer, synced
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +58,22 @@ def look(*reasons: Reason, minutes: float = 0) -> None:
     state = State.BEHIND if reasons else State.IN_STEP
     found = Status(state=state, reasons=reasons, right_up_to=datetime(2026, 6, 1, 3, 5, tzinfo=UTC))
     alarms.evaluate(found, now=START + timedelta(minutes=minutes))
+
+
+_numbers = itertools.count()
+
+
+def parked(count: int = 1) -> None:
+    """Events that wait for somebody."""
+    for _ in range(count):
+        WebhookEvent.objects.create(
+            svix_id=f"parked_{next(_numbers)}",
+            type="user.updated",
+            state="parked",
+            sent_at=START,
+            received_at=START,
+            finished_at=START,
+        )
 
 
 def subjects() -> list[str]:
@@ -147,12 +166,14 @@ def test_mail__fails(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureF
         tries.append(subject)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(alarms, "mail_admins", fail)
+    monkeypatch.setattr(channels, "mail_admins", fail)
     with signalled() as told:
         for minutes in (0, 1, 9, 11):
             look(SILENT, minutes=minutes)
     assert (len(tries), told) == (2, [("raised", "webhooks_silent")])
-    assert "an alarm could not be mailed (ConnectionRefusedError); tried again later" in caplog.text
+    assert (
+        "email was not told of the alarm webhooks_silent (ConnectionRefusedError); tried again" in caplog.text
+    )
     monkeypatch.undo()
     look(SILENT, minutes=22)
     assert len(mail.outbox) == 1
@@ -164,7 +185,7 @@ def test_mail__never_came(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(subject: str, body: str) -> None:
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(alarms, "mail_admins", fail)
+    monkeypatch.setattr(channels, "mail_admins", fail)
     look(SILENT)
     monkeypatch.undo()
     for minutes in (10, 30):
@@ -236,8 +257,9 @@ def test_unreadable__keeps() -> None:
     assert Alarm.objects.get().resolved_at is None
 
 
+@pytest.mark.django_db(transaction=True)
 def test_health__once_a_minute(client: Client, clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The health URL looks, once a minute over all processes, and answers whatever becomes of it."""
+    """The health URL has somebody look, once a minute over all processes."""
     synced(Syncer(clerk), 2)
     WebhookEvent.objects.create(
         svix_id="m", type="user.updated", state="parked", sent_at=START, received_at=START, finished_at=START
@@ -245,17 +267,177 @@ def test_health__once_a_minute(client: Client, clerk: FakeClerk, monkeypatch: py
     calls: list[None] = []
     evaluate = alarms.evaluate
 
-    def counted(found: Status) -> None:
+    def counted() -> None:
         calls.append(None)
-        evaluate(found)
+        evaluate()
 
     monkeypatch.setattr(alarms, "evaluate", counted)
     answers = [client.get("/clerk/health/").status_code for _ in range(3)]
+    looked()
     assert (answers, len(calls)) == ([200] * 3, 1)
     assert subjects() == ["Clerk: 1 webhook event could not be applied"]
     AlarmWatch.objects.update(looked_at=timezone.now() - timedelta(seconds=61))
     client.get("/clerk/health/")
+    looked()
     assert (len(calls), len(mail.outbox)) == (2, 1)
+
+
+def looked() -> None:
+    """Wait for the thread that looks."""
+    assert alarms._thread is not None
+    alarms._thread.join(30)
+    assert not alarms._thread.is_alive()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("ask", ["health", "metrics", "webhook"])
+def test_requests__mail_server_hangs(
+    client: Client, clerk: FakeClerk, settings: Any, monkeypatch: pytest.MonkeyPatch, ask: str
+) -> None:
+    """No request waits for a mail server that does not answer, and the other channels go on."""
+    pytest.importorskip("prometheus_client")
+    settings.CLERKSYNC_METRICS_NETWORKS = ["127.0.0.1"]
+    settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
+    release, mailed = threading.Event(), threading.Event()
+
+    def hang(subject: str, body: str) -> None:
+        mailed.set()
+        release.wait(60)
+
+    monkeypatch.setattr(channels, "mail_admins", hang)
+    monkeypatch.setattr(channels, "PATIENCE", 0.1)
+    monkeypatch.setattr(alarms._pace, "looked_at", -1e9)
+    parked()
+    try:
+        with signalled() as told:
+            match ask:
+                case "webhook":
+                    assert deliver(changed(now_ms())) == "applied"
+                case _:
+                    assert client.get(f"/clerk/{ask}/").status_code in (200, 503)
+            assert not release.is_set()
+            looked()
+        assert ("raised", "events_parked") in told
+        assert mailed.is_set()
+        notice = AlarmNotice.objects.get(alarm="events_parked", channel="email")
+        assert (notice.news, notice.told) == ("raised", "")
+        assert notice.due_at is not None
+        assert notice.due_at > timezone.now() + timedelta(minutes=9)
+        before = len(mail.outbox)
+        alarms.evaluate(now=timezone.now() + timedelta(minutes=11))  # still hanging: no second thread
+        assert AlarmNotice.objects.get(alarm="events_parked", channel="email").told == ""
+    finally:
+        release.set()
+        channels._threads["email"].join(30)
+    monkeypatch.undo()
+    alarms.evaluate(now=timezone.now() + timedelta(minutes=22))
+    assert len(mail.outbox) > before
+    assert AlarmNotice.objects.get(alarm="events_parked", channel="email").told == "raised"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_webhook__no_statement_but_once_a_minute(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    """A webhook has no statement to spare; one a minute in each process looks."""
+    settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
+    calls: list[None] = []
+    monkeypatch.setattr(alarms, "look_soon", lambda: calls.append(None))
+    monkeypatch.setattr(alarms, "_pace", alarms._Pace())
+    for _ in range(3):
+        deliver(changed(now_ms()))
+    assert calls == []
+    monkeypatch.setattr(alarms._pace, "looked_at", time.monotonic() - 61)
+    for _ in range(3):
+        deliver(changed(now_ms()))
+    assert len(calls) == 1
+
+
+def test_look_soon__after_the_transaction(client: Client) -> None:
+    """In a transaction nobody looks before its end; in tests that is never."""
+    before = alarms._thread
+    parked()
+    client.get("/clerk/health/")
+    assert AlarmWatch.objects.get().looked_at is not None
+    assert alarms._thread is before
+    assert not Alarm.objects.exists()
+
+
+def test_repeated__once_a_day(settings: Any) -> None:
+    """What goes on is told again after a day, by mail and not by signal, and is over once."""
+    with signalled() as told:
+        for hours in (0, 1, 23, 25, 26, 50):
+            look(SILENT, minutes=60 * hours)
+        assert subjects() == [
+            "Clerk: Webhooks silent since 02:10 UTC",
+            "Clerk: Still: Webhooks silent since 02:10 UTC",
+            "Clerk: Still: Webhooks silent since 02:10 UTC",
+        ]
+        look(minutes=60 * 51)
+        look(minutes=60 * 90)
+    assert subjects()[3:] == ["Clerk: Over: Webhooks silent since 02:10 UTC"]
+    assert told == [("raised", "webhooks_silent"), ("resolved", "webhooks_silent")]
+
+
+def test_events__threshold(settings: Any) -> None:
+    """So many parked events are a cause for alarm, and fewer are none."""
+    settings.CLERKSYNC_ALERT_EVENTS = 3
+    parked(2)
+    alarms.evaluate()
+    assert not Alarm.objects.filter(code="events_parked").exists()
+    parked(1)
+    alarms.evaluate()
+    assert "Clerk: 3 webhook events could not be applied" in subjects()
+
+
+def test_channel__added_while_it_lasts(settings: Any) -> None:
+    """Who is named only while something is wrong is told of it; who is no longer named is not."""
+    settings.ADMINS = []
+    look(SILENT)
+    assert mail.outbox == []
+    settings.ADMINS = ADMINS
+    look(SILENT, minutes=10)
+    assert len(mail.outbox) == 1
+    settings.ADMINS = []
+    look(minutes=20)
+    assert len(mail.outbox) == 1
+
+
+@contextmanager
+def addresses(*refusing: str) -> Iterator[list[tuple[str, str, str]]]:
+    """Addresses of apprise that take messages, but for those that refuse."""
+    taken: list[tuple[str, str, str]] = []
+
+    def push(url: str, title: str, body: str) -> bool:
+        if url in refusing:
+            return False
+        taken.append((url, title, body))
+        return True
+
+    pushes = pytest.importorskip("clerksync.pushes", reason="apprise is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pushes, "push", push)
+        yield taken
+
+
+def test_addresses__each_on_its_own(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """One that refuses keeps no other, is tried again alone, and is told that it is over only if it was told."""
+    good, bad = "json://hooks.harbour.test/good-secret", "json://hooks.harbour.test/bad-secret"
+    settings.CLERKSYNC_ALERT_URLS = [bad, good]
+    with addresses(bad) as taken:
+        look(SILENT)
+        look(SILENT, minutes=11)
+    assert [(url, title) for url, title, _ in taken] == [(good, "Clerk: Webhooks silent since 02:10 UTC")]
+    assert len(mail.outbox) == 1
+    with addresses() as taken:
+        look(SILENT, minutes=22)
+    assert [url for url, *_ in taken] == [bad]
+    with addresses() as taken:
+        look(minutes=40)
+    assert sorted(url for url, *_ in taken) == sorted([good, bad])
+    assert all(title.startswith("Clerk: Over: ") for _, title, _ in taken)
+    assert "secret" not in caplog.text
+    assert not any("secret" in str(row) for row in AlarmNotice.objects.values())
 
 
 def test_status__scheduler_dead(clerk: FakeClerk) -> None:

@@ -14,6 +14,7 @@ from django.db import connections
 from django.test import override_settings
 
 from clerksync import (
+    alert_checks,
     api_checks,
     audit_checks,
     checks,
@@ -72,6 +73,8 @@ def test_registered__settings_of_tests_are_clean() -> None:
         metrics_checks.check_metrics,
         erasure_checks.check_cascades,
         erasure_checks.check_user_on_delete,
+        alert_checks.check_alert_urls,
+        alert_checks.check_anybody_is_told,
     }
     assert run_checks(tags=["clerksync"]) == []
 
@@ -96,6 +99,11 @@ WRONG_TYPES = {
     "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
     "CLERKSYNC_SCHEDULE": ({"full": 5}, "must be a dict of parts to cron expressions, or to None for off"),
     "CLERKSYNC_ALERT_EMAILS": ("no", "must be True or False"),
+    "CLERKSYNC_ALERT_URLS": (
+        ["slack"],
+        "must be a list or tuple of addresses of apprise, each like service://...",
+    ),
+    "CLERKSYNC_ALERT_EVENTS": (0, "must be a whole number above 0"),
     "CLERKSYNC_METRICS_TOKEN": (None, "must be a string"),
     "CLERKSYNC_METRICS_NETWORKS": (
         ["10.0.0.1/8"],

@@ -55,7 +55,7 @@ class AlarmAdmin(ReadOnlyAdmin):
         (None, {"fields": ["code", "state_mark", "text"]}),
         (
             gettext_lazy("Times"),
-            {"fields": ["since", "last_seen", "resolved_at", "announced_at", "notified_at", "mail"]},
+            {"fields": ["since", "last_seen", "resolved_at", "announced_at", "notified_at"]},
         ),
     ]
 

@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from clerksync import alarms
 from clerksync.metrics import access
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse("Not allowed.\n", status=401, content_type=_PLAIN, headers=challenge)
     # By name: prometheus-client may not be installed, and only who has turned the metrics on needs it.
     render = import_string("clerksync.metrics.collector.render")
+    alarms.look_soon()
     try:
         body, content_type = render(request.headers.get("Accept", ""))
     except DatabaseError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clerksync.models.alarms import Alarm, AlarmWatch
+from clerksync.models.alarms import Alarm, AlarmNotice, AlarmWatch
 from clerksync.models.counts import CountedEvents, HourlyCount, TotalCount
 from clerksync.models.events import RejectedDeliveries, WebhookEvent
 from clerksync.models.privacy import ForgottenUser
@@ -12,6 +12,7 @@ from clerksync.models.users import SHORT_NAMES, ClerkUser
 __all__ = [
     "SHORT_NAMES",
     "Alarm",
+    "AlarmNotice",
     "AlarmWatch",
     "ClerkUser",
     "CountedEvents",

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import django
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.management import call_command
@@ -39,6 +40,8 @@ def make_sound(settings: Any, clerk: FakeClerk, *, files: Path) -> None:
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
     settings.CLERK_JWT_KEY = pem(clerk)
     settings.CLERKSYNC_AUTHORIZED_PARTIES = [OURS]
+    # Strings since Django 6.0, pairs before.
+    settings.ADMINS = ["ops@harbour.test"] if django.VERSION >= (6, 0) else [("", "ops@harbour.test")]
     settings.CLERKSYNC_LINK_USERS = True
     settings.CLERKSYNC_LINK_BY = ["verified_email"]
     user = clerk.create_user(email="maren@harbour-works.io")

@@ -173,10 +173,10 @@ def test_event__counted_within_two_minutes(clerk: FakeClerk) -> None:
 def test_cost(clerk: FakeClerk, django_assert_num_queries: Any) -> None:
     """As many queries, whatever there is."""
     scrape()
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         scrape()
     lived_in(clerk)
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         scrape()
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 from clerksync.conf import Settings
@@ -86,6 +87,10 @@ def test_defaults__of_production() -> None:
     [
         ("DEBUG", "maybe", "true or false"),
         ("SECURE_SSL_REDIRECT", "2", "true or false"),
+        ("DJANGO_ADMINS", "Operations", "e-mail addresses with commas between them"),
+        ("EMAIL_URL", "mail.test:25", "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"),
+        ("EMAIL_URL", "smtp://mail.test:x", "smtp://, smtp+tls:// or smtp+ssl://USER:PASSWORD@HOST:PORT"),
+        ("CLERKSYNC_ALERT_URLS", "slack", "addresses like service://... with spaces between them"),
         ("BEHIND_PROXY", "nginx", "true or false"),
         ("SECURE_HSTS_SECONDS", "-1", "a whole number that is not negative"),
         ("SECURE_HSTS_SECONDS", "\u0663", "a whole number that is not negative"),
@@ -215,6 +220,8 @@ def test_clerk__passed_on_with_types() -> None:
             {"full": "0,30 3 * * *", "prune": None},
         ),
         "CLERKSYNC_ALERT_EMAILS": ("off", False),
+        "CLERKSYNC_ALERT_URLS": ("json://a.test/x,y  slack://b", ["json://a.test/x,y", "slack://b"]),
+        "CLERKSYNC_ALERT_EVENTS": ("5", 5),
         "CLERKSYNC_METRICS_TOKEN": ("a-token", "a-token"),
         "CLERKSYNC_METRICS_NETWORKS": ("10.1.0.0/16, ::1", ["10.1.0.0/16", "::1"]),
         "CLERKSYNC_WEBHOOK_MAX_BYTES": ("2048", 2048),
@@ -276,6 +283,33 @@ def test_clerk__misspelt_variable() -> None:
     done = run("manage.py", "check", variables=PRODUCTION | {"CLERKSYNC_MAX_DELETE": "3"})
     assert done.returncode == 1
     assert "Did you mean CLERKSYNC_MAX_DELETES?" in done.stderr
+
+
+def test_mail__server_and_admins() -> None:
+    """Who is mailed, by which server, and not for ever; a password may hold anything in percent-encoding."""
+    settings = read(
+        DJANGO_ADMINS="ops@harbour.test, it@harbour.test",
+        EMAIL_URL="smtp+tls://postmaster:p%40ss%2Fword@mail.harbour.test",
+        SERVER_EMAIL="clerk@harbour.test",
+    )
+    found = [admin if isinstance(admin, str) else admin[1] for admin in settings["ADMINS"]]
+    assert found == ["ops@harbour.test", "it@harbour.test"]
+    assert settings["SERVER_EMAIL"] == "clerk@harbour.test"
+    if django.VERSION >= (6, 1):
+        options = settings["MAILERS"]["default"]["OPTIONS"]
+    else:
+        names = {"username": "HOST_USER", "password": "HOST_PASSWORD"}
+        keys = ("host", "port", "username", "password", "use_tls", "use_ssl", "timeout")
+        options = {key: settings[f"EMAIL_{names.get(key, key.upper())}"] for key in keys}
+    assert options == {
+        "host": "mail.harbour.test",
+        "port": 587,
+        "username": "postmaster",
+        "password": "p@ss/word",
+        "use_tls": True,
+        "use_ssl": False,
+        "timeout": 10,
+    }
 
 
 def test_env_file__read(tmp_path: Path) -> None:

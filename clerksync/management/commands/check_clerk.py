@@ -40,7 +40,9 @@ class Command(BaseCommand):
             help="send a signed, harmless event to the webhook at this address, and do nothing else",
         )
         only.add_argument(
-            "--send-test-alert", action="store_true", help="send a mail to ADMINS, and do nothing else"
+            "--send-test-alert",
+            action="store_true",
+            help="send a message through every channel of the alarms, and do nothing else",
         )
         parser.add_argument(
             "--ignore",
@@ -67,7 +69,7 @@ class Command(BaseCommand):
                 self._probe(probe, format=format)
                 return
             found = (
-                examination.report([alert.send()]) if send_test_alert else examination.examine(ignore=ignore)
+                examination.report(alert.send()) if send_test_alert else examination.examine(ignore=ignore)
             )
             self._tell(found, format=format, is_colourless=options["no_color"])
         if found.exit_status:
