@@ -10,6 +10,7 @@ import msgspec
 from clerksync import salvage
 from clerksync.exceptions import PayloadError
 from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.wire import MAX_ID
 
 #: Svix tries for 27.6 hours; what is older comes from a replay, and may be older than anything.
 MAX_AGE_MS = 28 * 3_600_000
@@ -78,12 +79,14 @@ def parse_event(body: bytes) -> Event:
         envelope, identified = _salvage(body, error)
     if not 0 < len(envelope.type) <= _MAX_TYPE or not envelope.type.isprintable():
         raise PayloadError("the event has no usable type")
+    object_id = salvage.escape_text(identified.id or "")
     return Event(
         type=envelope.type,
         data=bytes(envelope.data),
         timestamp_ms=_milliseconds(envelope.timestamp),
         instance_id=salvage.escape_text(envelope.instance_id or "")[:64],
-        object_id=salvage.escape_text(identified.id or "")[:255],
+        # Cut off, an id would be somebody else's.
+        object_id=object_id if len(object_id) <= MAX_ID else "",
     )
 
 

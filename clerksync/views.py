@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
@@ -36,7 +36,8 @@ def webhook(request: HttpRequest) -> HttpResponse:
         return HttpResponse(text, status=405, content_type="text/plain", headers={"Allow": "POST"})
     try:
         body = _read(request)
-        receipt = events.receive(body, webhooks.verify(body, request.headers))
+        delivery = webhooks.verify(body, request.headers)
+        receipt = events.receive(body, delivery)
     except WebhookError as error:
         return _reject(error)
     except DatabaseError:
@@ -45,7 +46,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
     finally:
         alarms.look_now_and_then()
     if receipt.status == "parked":
-        logger.warning("webhook %s parked: %s", request.headers.get("svix-id", "?"), receipt.reason)
+        logger.warning("webhook %s parked: %s", delivery.svix_id, receipt.reason)
     return JsonResponse({"status": receipt.status})
 
 
@@ -79,6 +80,9 @@ def _read(request: HttpRequest) -> bytes:
         body = request.body
     except (RequestDataTooBig, ValueError) as error:
         raise WebhookError("too_large", status=413) from error
+    except UnreadablePostError as error:
+        # Nobody is there to read the answer; an error of ours would mail the admins.
+        raise WebhookError("aborted", status=400) from error
     if len(body) > limit:
         raise WebhookError("too_large", status=413)
     return body

@@ -33,6 +33,7 @@ REASONS = {
     "headers": gettext_lazy("Not sent by Clerk, or a proxy drops headers."),
     "timestamp": gettext_lazy("The clock of this machine is wrong, or somebody sends an old delivery again."),
     "too_large": gettext_lazy("Larger than CLERKSYNC_WEBHOOK_MAX_BYTES."),
+    "aborted": gettext_lazy("The sender hung up before the body was here."),
     "no_secret": gettext_lazy("CLERK_WEBHOOK_SIGNING_SECRET is not set, or malformed."),
 }
 

@@ -13,6 +13,7 @@ _ADVICE = {
     "headers": "let the proxy pass the svix- headers; or somebody else than Clerk calls",
     "timestamp": "set the clock of this machine by NTP; or somebody sends old deliveries again",
     "too_large": "raise CLERKSYNC_WEBHOOK_MAX_BYTES if Clerk's users are that large",
+    "aborted": "let the server and the proxy wait for a body; or somebody hangs up on purpose",
     "no_secret": "set CLERK_WEBHOOK_SIGNING_SECRET",
 }
 _NOT_USED = "Webhooks are not in use: no signing secret is set."
