@@ -79,6 +79,7 @@ SUITES = (
     Suite(name="sync", rows=("P1", "P2", "P4")),
     Suite(name="growth", rows=("P3",)),
     Suite(name="incremental", rows=("P5", "P6")),
+    Suite(name="distant", rows=("P7",)),
     Suite(name="budget", rows=("P8",), kinds=("sqlite",)),
     Suite(
         name="webhook",
