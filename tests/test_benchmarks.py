@@ -10,7 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.db import connection
 
 from clerksync.fields import EPOCH
 from clerksync.models import ClerkUser, SyncRun, WebhookEvent
@@ -93,12 +92,10 @@ def test_needed__by_places(requests: int, windows: int) -> None:
     assert budget.needed(requests) == windows * WINDOW
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_filling__as_told() -> None:
-    """Rows come bit by bit, with the ids, addresses and times of their numbers; the indexes are there again."""
+    """Rows come bit by bit, with the ids, addresses and times of their numbers."""
     filling = Filling(users=200, events=100)
-    with connection.cursor() as cursor:
-        before = set(connection.introspection.get_constraints(cursor, "clerksync_clerkuser"))
     filling.add_users(1, 40)
     filling.add_users(41, 200)
     filling.add_events(1, 100)
@@ -113,11 +110,9 @@ def test_filling__as_told() -> None:
     assert WebhookEvent.objects.filter(object_id=clerk_id(77)).count() == 1
     last = WebhookEvent.objects.latest("received_at")
     assert abs((last.received_at - filling.now).total_seconds()) < 0.01
-    with connection.cursor() as cursor:
-        assert set(connection.introspection.get_constraints(cursor, "clerksync_clerkuser")) == before
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_admin__every_page_is_there() -> None:
     """Each address of the list answers, also from a table that is smaller than the list of pages thinks."""
     filling = Filling(users=800, events=200)

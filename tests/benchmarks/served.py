@@ -16,11 +16,14 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="requests in 10 s")
     parser.add_argument("--latency", type=float, help="seconds before each answer")
     parser.add_argument("--fail-every", type=int, help="answer each n-th list with 503")
+    parser.add_argument("--small-pages", type=int, help="ten users on each page, whatever was asked for")
     options = parser.parse_args()
     clerk = FakeClerk(clock=RealClock(), rate_limit=options.limit and (options.limit, 10))
     clerk.create_users(options.users)
     if options.latency:
         clerk.fail("slow", seconds=options.latency, times=None, on="*")
+    if options.small_pages:
+        clerk.fail("limit_ignored", times=None)
     if options.fail_every:
         _fail(clerk, every=options.fail_every)
     with serve(clerk) as served:

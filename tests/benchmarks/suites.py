@@ -29,7 +29,7 @@ class Sizes:
     users: int = 100_000
     peer_users: int = 2_000
     growth: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
-    budget_users: int = 60_000
+    budget_users: int = 1_300
     distant_users: int = 100_000
     large_users: int = 1_000_000
     events: int = 5_000_000
@@ -43,7 +43,7 @@ QUICK = Sizes(
     users=10_000,
     peer_users=500,
     growth=(1_000, 10_000),
-    budget_users=30_000,
+    budget_users=600,
     distant_users=20_000,
     large_users=50_000,
     events=100_000,
