@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from clerksync import reasons
+from clerksync.conf import settings
 from clerksync.reasons import Reason, State
 
 #: The codes of the reasons that nothing else is known beside.
@@ -65,6 +66,7 @@ class Status:
     delivered: int = 0
     runs: Mapping[str, LastRun] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)
+    skew_ms: int = 0
     jobs: Mapping[str, LastJob] = field(default_factory=dict)
     read_at: datetime = field(default_factory=timezone.now)
 
@@ -72,6 +74,21 @@ class Status:
     def is_known(self) -> bool:
         """Whether the tables could be read at all."""
         return not any(reason.code in UNREADABLE for reason in self.reasons)
+
+    @property
+    def updates_age(self) -> float | None:
+        """Seconds since ``updates_as_of``, by Clerk's clock; None if nothing is known."""
+        return self._age(self.updates_as_of)
+
+    @property
+    def deletes_age(self) -> float | None:
+        """The same of ``deletes_as_of``."""
+        return self._age(self.deletes_as_of)
+
+    def _age(self, moment: datetime | None) -> float | None:
+        if moment is None:
+            return None
+        return (self.read_at - timedelta(milliseconds=self.skew_ms) - moment).total_seconds()
 
     @property
     def exit_status(self) -> int:
@@ -109,6 +126,10 @@ class Status:
             "updates_as_of": _text(self.updates_as_of),
             "deletes_as_of": _text(self.deletes_as_of),
             "right_up_to": _text(self.right_up_to),
+            "updates_age": _whole(self.updates_age),
+            "deletes_age": _whole(self.deletes_age),
+            "max_staleness": settings.MAX_STALENESS,
+            "at_work": sorted(self.holders),
             "users": dict(self.users),
             "users_as_of": _text(self.users_as_of),
             "in_doubt": sum(self.doubts.values()),
@@ -138,6 +159,10 @@ def _public_job(job: LastJob) -> dict[str, Any]:
         "failing_since": _text(job.failing_since),
         "seen_at": _text(job.seen_at),
     }
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -104,6 +104,7 @@ def _status(found: Facts, now: datetime) -> Status:
         updates_as_of=state.updates_as_of,
         deletes_as_of=state.deletes_as_of,
         right_up_to=verdicts.right_up_to(found),
+        skew_ms=state.skew_ms,
         users=state.census,
         users_as_of=state.census_at,
         doubts=Counter(reason for reason, _ in found.doubts),

@@ -57,10 +57,13 @@ def health(request: HttpRequest) -> HttpResponse:
     """Tell a monitor how the mirror stands: 200 if it is in step, else 503, with the reasons.
 
     For monitors, and not for what takes a process out of service: a site whose mirror is behind can serve.
+    Staff who are signed in see hosts and errors as well.
     """
     found = status.read()
-    alarms.look_soon()
-    return JsonResponse(found.public(), status=200 if found.state is status.State.IN_STEP else 503)
+    if found.is_known:
+        alarms.look_soon()
+    told = found.as_dict() if found.is_known and _is_staff(request) else found.public()
+    return JsonResponse(told, status=200 if found.state is status.State.IN_STEP else 503)
 
 
 # Whatever ATOMIC_REQUESTS says of any database: a webhook's record and effect commit before the answer,
@@ -68,6 +71,11 @@ def health(request: HttpRequest) -> HttpResponse:
 for _alias in connections:
     webhook = transaction.non_atomic_requests(using=_alias)(webhook)
     health = transaction.non_atomic_requests(using=_alias)(health)
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    user = getattr(request, "user", None)  # there need not be a middleware for it
+    return bool(user is not None and user.is_active and user.is_staff)
 
 
 def _read(request: HttpRequest) -> bytes:

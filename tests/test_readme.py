@@ -25,7 +25,7 @@ from asgiref.sync import async_to_sync
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
-from django.test import RequestFactory, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.utils.module_loading import import_string
 
 from clerksync import exceptions, foreign, reasons, signals, status, verdicts
@@ -365,6 +365,25 @@ def test_doctor__findings() -> None:
     assert names(section("`check_clerk`"), heading="Finding") == list(GROUP_OF)
     keys = names(section("JSON of `check_clerk --format json`"), heading="Key")
     assert keys == list(Report(()).as_dict())
+
+
+@pytest.mark.django_db
+def test_health__all_named(client: Client) -> None:
+    """The table has every key of the health URL and of the status as JSON."""
+    told = set(names(section("Health"), heading="Key"))
+    assert told == set(client.get("/clerk/health/").json())
+    assert set(status.read().as_dict()) - told == {"holders"}
+
+
+@pytest.mark.django_db
+def test_health_check__as_shown() -> None:
+    """The page of django-health-check answers."""
+    pytest.importorskip("health_check", reason="django-health-check is not installed")
+    shown: dict[str, Any] = {}
+    exec(next(block for block in blocks("python") if "HealthCheckView" in block), shown)  # noqa: S102  # our own
+    [pattern] = shown["urlpatterns"]
+    answer = async_to_sync(pattern.callback)(RequestFactory().get("/health/?format=json"))
+    assert (answer.status_code, b"No full sync has been completed yet" in answer.content) == (500, True)
 
 
 @pytest.mark.django_db
