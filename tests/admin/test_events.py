@@ -107,14 +107,13 @@ def test_list__search_and_filters(admin_client: Client, query: str, found: list[
     assert sorted(event.svix_id for event in listed) == found
 
 
+@pytest.mark.django_db(databases=["default", "other"])
 @pytest.mark.parametrize("state", ["parked", "failed", "ignored", "superseded"])
 def test_list__few_found_by_their_index(admin_client: Client, state: str) -> None:
     """Who looks for the few that wait does not walk over the millions that were applied."""
     events = admin_client.get(f"{LIST}?state__exact={state}").context["cl"].queryset
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL enable_seqscan = off")
-    assert "clerksync_event_state" in events.explain()
+    # SQLite's plan, which is the same for a table of any size.
+    assert "clerksync_event_state" in events.using("other").explain()
 
 
 def test_list__other_lookups(admin_client: Client) -> None:
