@@ -52,10 +52,10 @@ class Webhooks(Scene):
             for number, (name, user) in enumerate(told)
         ]
 
-    def start(self, **kill: Any) -> int:
-        """Deliver."""
+    def start(self, *, tries: int = 1, **kill: Any) -> int:
+        """Deliver; what is not answered with 2xx is tried again, so many times in all."""
         sent = [(delivery.body.decode(), delivery.headers) for delivery in self.deliveries]
-        work = ("tests.crash.works:deliver", {"deliveries": sent, "book": str(self.book)})
+        work = ("tests.crash.works:deliver", {"deliveries": sent, "book": str(self.book), "tries": tries})
         return self.forks.start(work=work, settings=self.all_settings(), **kill)
 
     def check_kept(self) -> None:

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import random
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
 from django.db import connection
 
-from clerksync.models import ClerkUser, WebhookEvent
 from clerksync.testing import FakeClerk
-from tests import profiles
-from tests.crash import crowds
-from tests.crash.scene import LINKED
-from tests.crash.situations import clerk_settings, deadlocks
-from tests.figures import tell
+from tests import databases, pgbouncer
+from tests.crash.crowd import SECONDS, SETTINGS, Crowd
 from tests.forked_syncs import Forks
-from tests.syncing import Syncer, differences
-
-SECONDS = profiles.pick(short=12.0, long=300.0)
-SETTINGS = {
-    **LINKED,
-    "CLERKSYNC_USER_FIELDS": {"first_name": "first_name", "email": "email"},
-    "CLERKSYNC_LINK_BY": ["verified_email"],
-    "CLERKSYNC_REFRESH_AFTER": 1,
-    "ROOT_URLCONF": "tests.pages",
-}
-#: Fewer than the breaker lets go, since some deletes are told by nobody.
-DELETES = 6
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -41,123 +21,28 @@ pytestmark = [
 ]
 
 
-class Crowd:
-    """The processes, and Clerk's side of it."""
-
-    def __init__(self, clerk: FakeClerk, forks: Forks, directory: Path) -> None:
-        self.clerk = clerk
-        self.forks = forks
-        self.deliveries = directory / "deliveries"
-        self.deliveries.touch()
-        self.book = directory / "book"
-        self.children: list[int] = []
-        self._left = DELETES
-
-    def start(self, function: str, **arguments: Any) -> None:
-        """Start a process."""
-        work = (f"tests.crash.crowds:{function}", arguments)
-        self.children.append(self.forks.start(work=work, settings={**clerk_settings(), **SETTINGS}))
-
-    def start_all(self, visits: list[Any], *, is_small: bool) -> None:
-        """Start eight, or of a small crowd four."""
-        commands = [
-            [["sync_clerk_users", "--no-progress"], ["audit_clerk_users", "--fix"]],
-            [["sync_clerk_users", "--incremental"], ["link_clerk_users", "--create"]],
-        ]
-        self.start("browse", visits=visits, seconds=SECONDS, seed=1)
-        self.start("deliver", deliveries=str(self.deliveries), book=str(self.book))
-        for chosen in commands if is_small else [[command] for both in commands for command in both]:
-            self.start("manage", commands=chosen, seconds=SECONDS)
-        if not is_small:
-            self.start("browse", visits=visits, seconds=SECONDS, seed=2)
-            self.start("deliver", deliveries=str(self.deliveries), book=str(self.book))
-
-    def live(self, seconds: float) -> None:
-        """Let users come, change and go; most of it is told by webhooks."""
-        chance, begin = random.Random(7), time.monotonic()
-        last = begin
-        with self.deliveries.open("a", encoding="utf-8", buffering=1) as file:
-            while last < begin + seconds:
-                time.sleep(0.02)
-                now = time.monotonic()
-                self.clerk.advance(ms=round((now - last) * 1000) + 1)
-                last = now
-                delivery = self._happen(chance)
-                if chance.random() < 0.9:
-                    file.write(json.dumps([delivery.body.decode(), delivery.headers]) + "\n")
-            file.write(f"{crowds.END}\n")
-
-    def _happen(self, chance: random.Random) -> Any:
-        ids = [user["id"] for user in self.clerk.users()]
-        kind = chance.choices(["created", "updated", "moved", "deleted"], [2, 20, 4, 1])[0]
-        if kind == "deleted" and self._left:
-            self._left -= 1
-            gone = self.clerk.get(chance.choice(ids))
-            self.clerk.delete_user(gone["id"])
-            return self.clerk.sign_webhook("user.deleted", gone)
-        if kind == "created":
-            return self.clerk.sign_webhook("user.created", self.clerk.create_user(first_name="Isla"))
-        name = chance.choice(["Jasmin", "Bo", "Marin", "Ada"])
-        changes: dict[str, Any] = {"first_name": name}
-        if kind == "moved":  # an address that others may have had
-            changes["email"] = f"{name.lower()}{chance.randrange(5)}@harbour-works.io"
-        return self.clerk.sign_webhook("user.updated", self.clerk.update_user(chance.choice(ids), **changes))
-
-    def end(self) -> list[int]:
-        """Wait for all; returns their exit statuses."""
-        return [self.forks.wait(child) for child in self.children]
-
-
-@pytest.mark.parametrize("processes", [8, 4])
-def test_crowd(clerk: FakeClerk, forks: Forks, tmp_path: Path, settings: Any, processes: int) -> None:
-    """Nobody gets an error, nothing is lost, and in the end everything is as in Clerk."""
-    if (connection.vendor == "sqlite") != (processes == 4):
-        pytest.skip("8 processes are for PostgreSQL, 4 for SQLite")
+@pytest.fixture
+def _settings(settings: Any) -> None:
     for name, value in SETTINGS.items():
         setattr(settings, name, value)
-    ids = clerk.create_users(80)
-    clerk.advance(seconds=600)
-    assert Syncer(clerk).full().error is None
-    clerk.advance(seconds=600)
-    visits = [
-        (path, clerk.bearer(clerk_id, expires_in=3600))
-        for clerk_id in ids[:40]
-        for path in ("/user/", "/django-user/")
-    ]
-    crowd, before = Crowd(clerk, forks, tmp_path), deadlocks()
-    crowd.start_all(visits, is_small=processes == 4)
-    crowd.live(SECONDS)
-    statuses = crowd.end()
-    said = forks.said()
-    assert statuses == [0] * processes, said
-    assert deadlocks() == before
-    assert "deadlock" not in said
-    assert "locked" not in said
-    _check_deliveries(crowd, copies=processes // 4)
-    clerk.advance(seconds=300)
-    assert Syncer(clerk).full().exit_status == 0
-    assert differences(clerk) == {}
-    linked = ClerkUser.objects.filter(user__isnull=False)
-    assert User.objects.count() == linked.count() > 40
-    assert not linked.deleted().filter(user__is_active=True).exists()
-    tell("processes at once", processes)
 
 
-def _check_deliveries(crowd: Crowd, *, copies: int) -> None:
-    """Each message has arrived, was applied once, and no row is older than what was told of it."""
-    told: dict[str, int] = {}
-    names = []
-    for line in crowd.deliveries.read_text().splitlines()[:-1]:
-        body, headers = json.loads(line)
-        event = json.loads(body)
-        names.append(headers["svix-id"])
-        if event["type"] != "user.deleted":
-            told[event["data"]["id"]] = event["data"]["updated_at"]
-    events = WebhookEvent.objects.in_bulk(names, field_name="svix_id")
-    assert len(events) == len(names) == WebhookEvent.objects.count()
-    assert {event.attempts for event in events.values()} == {copies}
-    assert {event.state for event in events.values()} <= {"applied", "superseded"}
-    assert all(event.handled for event in events.values())
-    held = dict(ClerkUser.objects.values_list("pk", "updated_ms"))
-    assert [clerk_id for clerk_id, version in told.items() if held[clerk_id] < version] == []
-    tell("messages delivered at once with other work", len(names))
+@pytest.mark.usefixtures("_settings")
+def test_crowd(clerk: FakeClerk, forks: Forks, tmp_path: Path) -> None:
+    """Eight processes on PostgreSQL, four on SQLite: no error, no deadlock, nothing locked or lost."""
+    crowd = Crowd(clerk, forks, tmp_path, processes=8 if connection.vendor == "postgresql" else 4)
+    crowd.run()
+    crowd.check()
+
+
+@pytest.mark.usefixtures("_settings")
+@pytest.mark.skipif(databases.kind() != "postgresql", reason="PgBouncer is for PostgreSQL")
+@pytest.mark.skipif(pgbouncer.find() is None, reason="PgBouncer is not installed: apt-get install pgbouncer")
+def test_crowd__through_pgbouncer(clerk: FakeClerk, forks: Forks, tmp_path: Path) -> None:
+    """The same in transaction mode, with fewer connections than processes, set up as the README says."""
+    server = databases.directory() / "pg"
+    with pgbouncer.running(server, pool=3) as port:
+        database = {"HOST": pgbouncer.HOST, "PORT": str(port), "DISABLE_SERVER_SIDE_CURSORS": True}
+        crowd = Crowd(clerk, forks, tmp_path, processes=8, database=database)
+        crowd.run()
+    crowd.check()
