@@ -449,3 +449,14 @@ def test_audit__settings_as_shown() -> None:
         assert list(foreign.from_settings()[0].fields.values()) == ["email", "first_name", "last_name"]
         found = broken_rules("user_a", {"first_name": "TBD"}, PlaceholderRules.from_settings())
     assert found == {"first_name": "to_be_done"}
+
+
+def test_promises__shown_by_tests() -> None:
+    """Each test that is to show a promise is there."""
+    told = rows(section("What is promised, and the test that shows it"), heading="Promise")
+    named = [name for _, shown in told for name in re.findall(r"`([^`]+)`", shown)]
+    assert len(named) >= len(told)
+    for name in named:
+        path, _, function = name.partition("::")
+        assert (BASE_DIR / path).exists(), name
+        assert not function or re.search(rf"^def {function}\(", (BASE_DIR / path).read_text(), re.MULTILINE)
