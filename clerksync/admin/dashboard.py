@@ -49,6 +49,8 @@ class DashboardAdmin(ReadOnlyAdmin):
             "media": self.media,
             "standing": standing(figures.status),
             "buttons": buttons_for(request),
+            "instance": figures.status.instance_id,
+            "environment": figures.status.environment,
             "read_at": formats.moment(figures.status.read_at),
             **self._told(figures, request),
             **(extra_context or {}),

@@ -71,6 +71,7 @@ def test_state__same_as_status(admin_client: Client, clerk: FakeClerk) -> None:
     synced(Syncer(clerk), 3)
     page = text(html(admin_client, DASHBOARD))
     assert f"in step {status.read().sentence}" in page
+    assert f"of the Clerk instance {clerk.instance_id} (" in page
     assert "lists a change within 120 s (CLERKSYNC_OVERLAP)" in page
     assert "active 3 active 100 %" in page
 
