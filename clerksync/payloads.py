@@ -23,6 +23,11 @@ from clerksync.wire import MAX_ID, User, decode_array, decode_user
 #: Raised whenever what the digest covers changes.
 DIGEST_VERSION = "1"
 
+#: Bytes of one user's JSON; Clerk's hold at most 8 KB of metadata.
+MAX_USER = 4 * 1024 * 1024
+#: Bytes of a page from which on its users are counted before they are decoded.
+_LARGE = 8 * 1024 * 1024
+
 #: Users with one of these go the careful way: NUL and our escape mark, plain or as an escape.
 _MARKS = (b"\\u0000", b"\xe2\x90\x9b", b"\\u241b", b"\\u241B")
 
@@ -117,8 +122,10 @@ class Parser:
         Raises:
             PayloadError: The body is no JSON array.
         """
+        elements: Sequence[bytes | msgspec.Raw]
         try:
-            elements: Sequence[bytes | msgspec.Raw] = decode_array(body)
+            # So large a page may be millions of nothings, each of which costs the decoder 64 bytes.
+            elements = decode_array(body) if len(body) <= _LARGE else salvage.split_array(body)
         except (msgspec.MsgspecError, RecursionError):
             elements = salvage.split_array(body)
         careful = _may_need_care(body)
@@ -158,6 +165,8 @@ class Parser:
         provenance: str,
     ) -> Observation:
         try:
+            if len(raw) > MAX_USER:
+                raise PayloadError(f"larger than {MAX_USER} bytes", clerk_id=salvage.find_id(bytes(raw)))
             user, payload, problems = self._read(raw, careful=careful)
         except PayloadError as error:
             return Observation(

@@ -28,6 +28,9 @@ RECURSION_LIMIT = 2_500
 #: Longer integers are dropped: Python refuses to read them, and so would the reader of the payload.
 MAX_DIGITS = 300
 
+#: Of one list; Clerk's have 500.
+MAX_ELEMENTS = 10_000
+
 _TOO_LARGE = "a number that is too large was dropped"
 _MARK = "\N{SYMBOL FOR ESCAPE}"
 _ESCAPED = re.compile(f"[\x00\ud800-\udfff{_MARK}]")
@@ -65,9 +68,9 @@ def read_user(raw: bytes, *, exclude: Collection[str] = ()) -> tuple[User, str, 
             payload = json.dumps(value) if is_changed else text
             user = _convert(value, problems)
         except RecursionError as error:
-            raise PayloadError("nested too deeply to be read", clerk_id=_find_id(raw)) from error
+            raise PayloadError("nested too deeply to be read", clerk_id=find_id(raw)) from error
         except (ValueError, msgspec.ValidationError) as error:
-            raise PayloadError(f"not a user: {error}", clerk_id=_find_id(raw)) from error
+            raise PayloadError(f"not a user: {error}", clerk_id=find_id(raw)) from error
     return user, payload, tuple(problems)
 
 
@@ -104,7 +107,7 @@ def split_array(body: bytes) -> list[bytes]:
     """Cut a JSON array into its elements without reading them.
 
     Raises:
-        PayloadError: The array does not end.
+        PayloadError: The array does not end, or is longer than any page.
     """
     if not body.lstrip().startswith(b"["):
         raise PayloadError("not a list of users")
@@ -120,6 +123,8 @@ def split_array(body: bytes) -> list[bytes]:
         if depth == 0 or (depth == 1 and mark == b","):
             elements.append(body[start : token.start()].strip())
             start = token.end()
+            if len(elements) > MAX_ELEMENTS:
+                raise PayloadError(f"the list has more than {MAX_ELEMENTS} elements")
         if depth == 0:
             return [element for element in elements if element]
     raise PayloadError("the list of users is cut off")
@@ -240,7 +245,7 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _find_id(raw: bytes) -> str | None:
+def find_id(raw: bytes) -> str | None:
     """The user's own id, without reading the rest; never that of an address inside."""
     depth = 0
     for token in _TOKEN.finditer(raw):
