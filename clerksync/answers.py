@@ -169,7 +169,7 @@ def _problem(answer: Answer) -> _Problem:
     """Read the error envelope, which may be missing, or be anything but JSON."""
     try:
         envelope = msgspec.json.decode(answer.body, type=_Errors) if answer.status >= 400 else _Errors()
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         envelope = _Errors()
     first = envelope.errors[0] if envelope.errors else _Error()
     trace_id = envelope.clerk_trace_id or answer.headers.get("cf-ray", "")
@@ -189,7 +189,7 @@ def _host(location: str) -> str:
 def _decode(answer: Answer, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(answer.body, type=shape)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         # Without the cause: its message can quote the body.
         problem = InvalidResponse(
             f"{answer.request}: not the JSON that the API documents ({answer.describe()})"

@@ -75,7 +75,7 @@ def parse_event(body: bytes) -> Event:
     try:
         envelope = _decode_envelope(body)
         identified = _decode_id(envelope.data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         envelope, identified = _salvage(body, error)
     if not 0 < len(envelope.type) <= _MAX_TYPE or not envelope.type.isprintable():
         raise PayloadError("the event has no usable type")
@@ -126,7 +126,7 @@ def observe(event: Event, parser: Parser, *, sent_ms: int, provenance: str) -> O
 def _user_of_session(event: Event) -> msgspec.Raw | None:
     try:
         user = _decode_session(event.data).user
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise PayloadError(f"not a session: {error}") from error
     return None if bytes(user) == b"null" else user
 

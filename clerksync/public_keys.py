@@ -58,7 +58,7 @@ def parse_key_set(body: bytes) -> dict[str, RSAPublicKey]:
     """
     try:
         entries = msgspec.json.decode(body, type=_KeySet).keys
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         entries = []
     keys = {entry["kid"]: key for entry in entries if (key := _parse_entry(entry))}
     if not keys:

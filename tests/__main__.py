@@ -62,7 +62,8 @@ def main() -> int:
     if options.long:
         os.environ[profiles.NAME] = "long"
     with _measured() as coverage, figures.collected():
-        steps = [*_static(), *_suites(*options.arguments), *_trials(*options.arguments), *coverage]
+        trials = [*_trials(*options.arguments), *(_fuzzing() if options.long else ())]
+        steps = [*_static(), *_suites(*options.arguments), *trials, *coverage]
         return _summary([_timed(step) for step in steps])
 
 
@@ -94,6 +95,11 @@ def _trials(*arguments: str) -> list[Step]:
         _pytest("postgresql", CONVERGENCE, *arguments, runner=MEASURED, title="Convergence"),
         *(_pytest(kind, CRASH, *arguments, runner=MEASURED, title="Crashes") for kind in databases.KINDS),
     ]
+
+
+def _fuzzing() -> list[Step]:
+    """Only for a whole night: the longer, the more."""
+    return [Step("Fuzzing", (sys.executable, "-m", "tests.fuzz", "--seconds", "1800"))]
 
 
 def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = PLAIN, title: str = "Tests") -> Step:

@@ -114,6 +114,7 @@ REPLIES: dict[str, Response] = {
     "wrong_key": _error(401),
     "wrong_key_in_html": _body(b"<html>", 401, Content_Type="text/html"),
     "error_nested": _error(400, b'{"errors":' + b"[" * 100_000),
+    "error_not_utf_8": _error(400, b'{"errors":[{"code":"\xff","message":"\xfe"}],"clerk_trace_id":"\xe9"}'),
     "error_of_numbers": _error(422, b'{"errors":[1,2],"clerk_trace_id":5}'),
     "error_of_a_megabyte": _error(400, b'{"errors":[{"code":"%b","message":"%b"}]}' % (b"c" * 500_000, b"m" * 500_000)),
     "error_forges_lines": _error(
