@@ -100,6 +100,22 @@ def erase(
         NotAnonymized: The project's own code failed for the Django user; nothing was blanked.
     """
     in_clerk = _ask(clerk_id, force=force)
+    return let_go(clerk_id, in_clerk=in_clerk, verify=verify, values=values, scrub=scrub)
+
+
+def let_go(
+    clerk_id: str,
+    *,
+    in_clerk: bool | None,
+    verify: bool = False,
+    values: Collection[str] = (),
+    scrub: str = "auto",
+) -> Receipt:
+    """The same for whom has asked Clerk already, and says what came of it.
+
+    Raises:
+        NotAnonymized: The project's own code failed for the Django user; nothing was blanked.
+    """
     row = ClerkUser.objects.using(mirror.database()).filter(pk=clerk_id).select_related("user").first()
     own = _values_of(row, clerk_id)
     with scrubbing.secure_deletes(mirror.database()):

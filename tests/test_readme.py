@@ -58,6 +58,7 @@ COMMANDS = (
     "run_clerk_scheduler",
     "link_clerk_users",
     "anonymize_clerk_user",
+    "export_clerk_user",
 )
 #: Commands of the demo, which runs in a terminal of its own.
 DEMO = "python manage.py send_clerk_event "

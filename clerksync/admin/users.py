@@ -20,9 +20,10 @@ from django.views.decorators.http import require_POST
 
 from clerksync import searching
 from clerksync.admin import filters
+from clerksync.admin.anonymizing import AnonymizingAdmin
 from clerksync.admin.columns import columns_for, is_masked, may_read_again
+from clerksync.admin.exporting import ExportingAdmin
 from clerksync.admin.reading import MAX_USERS, read_again
-from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.models import ClerkUser
 
 #: What the list shows; metadata and payload are kilobytes a user.
@@ -51,11 +52,12 @@ class UserList(ChangeList):
 
 
 @admin.register(ClerkUser)
-class ClerkUserAdmin(ReadOnlyAdmin):
+class ClerkUserAdmin(ExportingAdmin, AnonymizingAdmin):
     """Shows users; who may change them may have them read again from Clerk."""
 
-    actions = ["read_users_again"]
+    actions = ["read_users_again", "anonymize_users"]
     change_form_template = "clerksync/admin/user.html"
+    change_list_template = "clerksync/admin/users.html"
     filter_names = frozenset(
         {"state__exact", "banned__exact", "email_verified__exact"}
         | {"has_email", "needs_refresh", "placeholder", "created"}
@@ -146,9 +148,10 @@ class ClerkUserAdmin(ReadOnlyAdmin):
 
     # No transaction is held open while Clerk is asked, even if ATOMIC_REQUESTS is set.
     @method_decorator(transaction.non_atomic_requests)
-    def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Show the list and run the action."""
-        return super().changelist_view(request, *args, **kwargs)
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list and run the actions."""
+        context = {**(extra_context or {}), "may_export": self.has_export_permission(request)}
+        return super().changelist_view(request, context)
 
     @method_decorator([transaction.non_atomic_requests, require_POST])
     def read_again_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -170,6 +173,7 @@ class ClerkUserAdmin(ReadOnlyAdmin):
         return [own, *super().get_urls()]
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Say whether the button is shown."""
+        """Say whether the buttons are shown."""
         context["may_read_again"] = self.has_read_again_permission(request)
+        context["may_anonymize"] = self.has_anonymize_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from clerksync.findings import MENDABLE, Finding, FindingKind, Summary
-from clerksync.management.output import csv_cell, printable
+from clerksync.management.output import printable
 from clerksync.masking import PERSONAL, mask
+from clerksync.spreadsheets import csv_cell
 
 COLUMNS = [column.name for column in fields(Finding)]
 #: Shown in the table only where one of the findings has it.

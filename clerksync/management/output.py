@@ -15,9 +15,6 @@ from django.utils import timezone
 from clerksync.exceptions import ClerkSyncError
 from clerksync.masking import PERSONAL, mask
 
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-
 
 @contextmanager
 def errors_as_exit_status() -> Iterator[None]:
@@ -45,12 +42,6 @@ def show(name: str, value: Any, *, values: bool) -> str:
 def printable(text: str) -> str:
     """The text without characters that move a terminal's cursor or break a line."""
     return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text)
-
-
-def csv_cell(value: str | None) -> str:
-    """The text as a cell of CSV that no spreadsheet takes for a formula."""
-    text = value or ""
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def positive(text: str) -> int:

@@ -136,6 +136,44 @@ def test_users__action(visit: Visit, ids: dict[str, str], clerk_server: FakeCler
     visit.look("action")
 
 
+def test_user__anonymize(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> None:
+    """A page asks first, for one user and for some; then the row is blank."""
+    for shape in ("banned", "google"):
+        clerk_server.delete_user(ids[shape])
+    log_in(visit)
+    visit.go(page_of(ids["banned"]))
+    visit.page.get_by_role("link", name="Anonymize").click()
+    expect(visit.page.get_by_role("heading", name="Anonymize for good?")).to_be_visible()
+    visit.look("anonymize")
+    assert visit.overflow() <= 0
+    assert contrast(visit.page, ".clerksync-danger") >= 4.5
+    assert contrast(visit.page, ".clerksync-confirm .cancel-link") >= 4.5
+    visit.page.get_by_role("link", name="No, take me back").click()
+    visit.page.locator("#searchbar").fill(ids["google"])
+    visit.page.get_by_role("button", name="Search").click()
+    visit.page.get_by_role("checkbox").nth(1).check()
+    visit.page.get_by_label("Action:").select_option(label="Anonymize for good")
+    visit.page.locator(".actions button[type=submit]").click()
+    visit.page.get_by_role("button", name="Yes, anonymize").click()
+    expect(visit.page.locator(".messagelist")).to_contain_text("1 user was anonymized.")
+    visit.go(page_of(ids["google"]))
+    expect(visit.page.locator(".field-email .readonly")).to_have_text("-")
+    visit.look("anonymized")
+    assert visit.overflow() <= 0
+
+
+def test_users__export(visit: Visit, ids: dict[str, str]) -> None:
+    """A link downloads those whom the list shows."""
+    log_in(visit)
+    visit.go(f"{LIST}?placeholder=found")
+    visit.look("export")
+    with visit.page.expect_download() as download:
+        visit.page.get_by_role("link", name="Export as CSV").click()
+    text = download.value.path().read_text(encoding="utf-8")
+    assert text.count("\nuser_") == 1
+    assert "someone@example.com" in text
+
+
 def test_runs__list_and_page(visit: Visit, ids: dict[str, str]) -> None:
     """The runs show what they did."""
     log_in(visit)

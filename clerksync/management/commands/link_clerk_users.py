@@ -13,7 +13,8 @@ from clerksync import link_checks
 from clerksync.conf import settings
 from clerksync.linkreports import Problem, ProblemKind, Report
 from clerksync.linkruns import link_all
-from clerksync.management.output import csv_cell, errors_as_exit_status, printable
+from clerksync.management.output import errors_as_exit_status, printable
+from clerksync.spreadsheets import csv_cell
 
 #: Users between two lines of progress.
 PROGRESS_EVERY = 10_000

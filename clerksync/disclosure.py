@@ -1,0 +1,83 @@
+"""All that is kept of one user, for whoever has a right to see it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils import timezone
+
+from clerksync import __version__, mirror
+from clerksync.conf import settings
+from clerksync.models import ClerkUser, SyncRun, WebhookEvent
+from clerksync.userfields import has_column
+
+Json = dict[str, Any]
+
+
+def disclose(clerk_id: str) -> Json:
+    """What our tables hold of a user, as JSON with datetimes in it; nothing is left out or masked."""
+    user = ClerkUser.objects.using(mirror.database()).filter(pk=clerk_id).select_related("user").first()
+    return {
+        "clerk_id": clerk_id,
+        "at": timezone.now(),
+        "version": __version__,
+        "row": None if user is None else _row(user),
+        "payload": None if user is None else _content(user.payload_text),
+        "events": [_event(event) for event in _events(clerk_id)],
+        "syncs": [_run(run, clerk_id) for run in _runs(clerk_id)],
+        "django_user": None if user is None or user.user is None else _django_user(user.user),
+    }
+
+
+def _row(user: ClerkUser) -> Json:
+    names = [field.attname for field in ClerkUser._meta.concrete_fields if field.name != "payload_text"]
+    return {name: getattr(user, name) for name in names}
+
+
+def _events(clerk_id: str) -> Any:
+    """The events about the user, by index, and those whose content names the id."""
+    about = Q(object_id=clerk_id) | Q(user_id=clerk_id) | Q(payload_text__contains=clerk_id)
+    return WebhookEvent.objects.filter(about).order_by("received_at", "pk").iterator(chunk_size=200)
+
+
+def _event(event: WebhookEvent) -> Json:
+    names = ("svix_id", "type", "object_id", "state", "reason", "occurred_at", "received_at")
+    return {name: getattr(event, name) for name in names} | {"payload": _content(event.payload_text)}
+
+
+def _content(text: str | None) -> Any:
+    """What a text of JSON says; the text itself if it is nested too deeply to be written again."""
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+        json.dumps(value, indent=2)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+def _runs(clerk_id: str) -> Any:
+    runs = SyncRun.objects.filter(Q(skipped__has_key=clerk_id) | Q(error__contains=clerk_id))
+    return runs.order_by("started_at", "pk").iterator(chunk_size=200)
+
+
+def _run(run: SyncRun, clerk_id: str) -> Json:
+    return {
+        "kind": run.kind,
+        "started_at": run.started_at,
+        "skipped": run.skipped.get(clerk_id),
+        "error": run.error if clerk_id in run.error else "",
+    }
+
+
+def _django_user(user: Any) -> Json:
+    """The linked user's key, and the fields that we fill; what else the project keeps is its own to tell."""
+    model: Any = get_user_model()
+    own = ("first_name", "last_name", "is_active", model.get_email_field_name(), model.USERNAME_FIELD)
+    names = dict.fromkeys((*own, *settings.USER_FIELDS))
+    fields = {name: getattr(user, name) for name in names if has_column(model, name)}
+    return {"model": model._meta.label, "pk": user.pk, "fields": fields}
