@@ -20,13 +20,14 @@ from clerksync.comparing import compare_content, compare_values
 from clerksync.conf import settings
 from clerksync.decisions import MIN_AGE_MS, SETTLE_MS, stable
 from clerksync.exceptions import FilterIgnored, SyncIncomplete
+from clerksync.fields import WATCHED, watched
 from clerksync.findings import Finding, FindingKind, Summary
 from clerksync.models import ClerkUser
 from clerksync.pages import Checkpoint, PageWriter, SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Observation, Parser, Source
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import ACTIVE, DELETED, ERASED, INCOMPLETE, WATCHED, Row, watched
+from clerksync.records import ACTIVE, DELETED, ERASED, INCOMPLETE, Row
 from clerksync.sweep import Sweep
 
 #: Two less than Clerk takes in a filter: the other places are the controls'.

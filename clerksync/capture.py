@@ -21,6 +21,7 @@ from clerksync import known, mirror, outage, pagereads, quiet
 from clerksync.claims import Claims
 from clerksync.conf import settings
 from clerksync.exceptions import BudgetSpent, ClerkSyncError, ClerkUnavailable, DeletesRefused
+from clerksync.fields import WATCHED
 from clerksync.freshness import (
     INTERVAL,
     RETRY,
@@ -34,7 +35,6 @@ from clerksync.freshness import (
 )
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import WATCHED
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from clerksync.fields import WATCHED, watched
 from clerksync.payloads import Kind, Observation, Source
 from clerksync.records import (
     ACTIVE,
@@ -18,13 +19,12 @@ from clerksync.records import (
     DELETED,
     ERASED,
     INCOMPLETE,
-    WATCHED,
     Decision,
     Doubt,
     Outcome,
     Row,
-    watched,
 )
+from clerksync.seals import Head, seal
 
 #: A version this much later than its own snapshot is not believed.
 MAX_AHEAD_MS = 5 * 60_000
@@ -93,6 +93,26 @@ def _is_as_stored(row: Row, observation: Observation) -> bool:
         and observation.fields is not None
         and row.watched == watched(observation.fields)
         and _is_believed(observation)
+    )
+
+
+def is_sealed(row: Row | None, head: Head, *, shaped: str) -> bool:
+    """Whether the same holds for a user of a list of whom only the head was read.
+
+    Args:
+        row: As it is stored now.
+        head: What was read.
+        shaped: The shape of a digest under the settings of now.
+    """
+    return (
+        row is not None
+        and row.updated_ms == head.updated_ms
+        and row.created_ms == head.created_ms
+        and row.state == ACTIVE
+        and not row.doubt_reason
+        and head.updated_ms <= head.observed_ms + MAX_AHEAD_MS
+        and shape(row.digest) == shaped
+        and row.seal == seal(head.hashed, digest=row.digest, watched=row.watched)
     )
 
 
@@ -283,6 +303,7 @@ def _blank(row: Row, observation: Observation, *, digest: str) -> Decision:
         settled,
         state=DELETED,
         digest=digest,
+        seal="",
         created_ms=None if row.created_ms is None else row.created_ms - row.created_ms % _DAY_MS,
         watched=(None,) * len(WATCHED),
         deleted_ms=row.deleted_ms if row.state == DELETED else observation.observed_ms,
@@ -299,6 +320,7 @@ def _replace(row: Row, observation: Observation, outcome: Outcome) -> Decision:
         observed_ms=observation.observed_ms,
         created_ms=observation.created_ms,
         digest=observation.digest,
+        seal=observation.seal,
         regressed_ms=None,
         watched=watched(observation.fields) if observation.fields else (),
         deleted_ms=None,

@@ -60,6 +60,8 @@ class UserFields(msgspec.Struct, frozen=True, gc=False):
     unsafe_metadata: str
 
 
+#: The columns in which placeholder data is looked for; they tell a row that was changed past the mirror.
+WATCHED = ("email", "phone_number", "username", "first_name", "last_name")
 #: The columns that are times, in the order of the struct.
 TIMES = ("created_at", "updated_at", "last_sign_in_at", "last_active_at", "legal_accepted_at")
 
@@ -103,6 +105,11 @@ def build_fields(user: User) -> tuple[UserFields, tuple[str, ...]]:
         _metadata("unsafe_metadata", user.unsafe_metadata, dropped) if user.unsafe_metadata else "{}",
     )
     return fields, tuple(dropped)
+
+
+def watched(fields: UserFields) -> tuple[str | None, ...]:
+    """The columns of ``WATCHED``, in order."""
+    return fields.email, fields.phone_number, fields.username, fields.first_name, fields.last_name
 
 
 def digest(user: User, fields: UserFields) -> str:

@@ -10,12 +10,13 @@ from django.core.exceptions import ValidationError
 
 from clerksync import mirror
 from clerksync.comparing import broken_rules
+from clerksync.fields import WATCHED
 from clerksync.findings import Finding, FindingKind, Summary
 from clerksync.foreign import ForeignTable, find_field
 from clerksync.guarded import Change, write
 from clerksync.models import ClerkUser
 from clerksync.placeholders import PlaceholderRules, fold
-from clerksync.records import ACTIVE, DELETED, WATCHED
+from clerksync.records import ACTIVE, DELETED
 from clerksync.undo import UndoFile
 from clerksync.userfields import reason_of
 

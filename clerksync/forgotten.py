@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from django.utils import timezone
 
+from clerksync.fields import WATCHED
 from clerksync.models import ForgottenUser
-from clerksync.records import DELETED, ERASED, WATCHED, Row
+from clerksync.records import DELETED, ERASED, Row
 
 
 def digest(clerk_id: str) -> str:

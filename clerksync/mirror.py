@@ -72,6 +72,11 @@ def read_with_instance(clerk_id: str) -> tuple[str, Row | None]:
     return UserTable(database()).read_with_instance(clerk_id)
 
 
+def unchanged(row: Row) -> Change:
+    """What ``apply`` says of a user who is as stored."""
+    return Change(Outcome.UNCHANGED, before=row.watched, after=row.watched)
+
+
 def apply(
     observations: Iterable[Observation],
     *,
@@ -267,7 +272,7 @@ def _is_written(stored: Mapping[str, Row], clerk_id: str, decision: Decision) ->
     if row is None or found is None:
         return False
     if decision.content is None:  # such a write leaves the digest and the content alone
-        found = msgspec.structs.replace(found, digest=row.digest, watched=row.watched)
+        found = msgspec.structs.replace(found, digest=row.digest, seal=row.seal, watched=row.watched)
     return found == msgspec.structs.replace(row, deleted_ms=None, deleted_by="")
 
 

@@ -10,9 +10,11 @@ import msgspec
 
 from clerksync import mirror
 from clerksync.answers import Page
+from clerksync.decisions import is_sealed
 from clerksync.mirror import Change
 from clerksync.payloads import Observation, Parser, Source
 from clerksync.records import Row
+from clerksync.seals import Head
 
 
 class Checkpoint(msgspec.Struct):
@@ -76,6 +78,20 @@ class PageWriter:
         return self.parser.parse_page(
             page.body, source=Source.LIST, observed_ms=page.observed_ms, provenance=self.provenance
         )
+
+    def decode_heads(self, page: Page) -> list[Head] | None:
+        """Read only the heads of the users of a page; None if more has to be known of them."""
+        if self.compare_all or self.dry_run:
+            return None
+        return self.parser.read_heads(page.body, observed_ms=page.observed_ms)
+
+    def complete(self, head: Head) -> Observation:
+        """Read the rest of a user."""
+        return self.parser.parse_head(head, provenance=self.provenance)
+
+    def is_stored(self, head: Head, row: Row | None) -> bool:
+        """Whether the row is known to be what Clerk shows, as far as the apply rule would find out."""
+        return is_sealed(row, head, shaped=self.parser.shape)
 
     def write(self, apply: Callable[[], SweptPage]) -> SweptPage:
         """Apply a page and keep its checkpoint, in one transaction."""

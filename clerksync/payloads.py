@@ -14,10 +14,11 @@ from typing import Self
 
 import msgspec
 
-from clerksync import salvage
+from clerksync import salvage, seals
 from clerksync.conf import settings
 from clerksync.exceptions import PayloadError
-from clerksync.fields import NOTHING, UserFields, build_fields, digest
+from clerksync.fields import NOTHING, UserFields, build_fields, digest, watched
+from clerksync.seals import Head
 from clerksync.wire import MAX_ID, User, decode_array, decode_user
 
 #: Raised whenever what the digest covers changes.
@@ -76,6 +77,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     observed_ms: int = 0
     created_ms: int | None = None
     digest: str = ""
+    seal: str = ""
     fields: UserFields | None = None
     payload: str | None = None
     problems: tuple[str, ...] = ()
@@ -155,6 +157,21 @@ class Parser:
             raise PayloadError("; ".join(observation.problems))
         return observation
 
+    def read_heads(self, body: bytes, *, observed_ms: int | None) -> list[Head] | None:
+        """Read only the heads of a page of a list; None if it is to be parsed in full."""
+        return None if self.exclude & seals.KEYS else seals.read_heads(body, observed_ms=observed_ms)
+
+    def parse_head(self, head: Head, *, provenance: str) -> Observation:
+        """Parse the rest of a user, as ``parse_page`` does."""
+        raw = bytes(head.raw)
+        return self._parse(
+            raw,
+            careful=_may_need_care(raw),
+            source=Source.LIST,
+            observed_ms=head.observed_ms,
+            provenance=provenance,
+        )
+
     def _parse(
         self,
         raw: bytes | msgspec.Raw,
@@ -179,6 +196,8 @@ class Parser:
             )
         fields, dropped = build_fields(user)
         updated_ms = fields.updated_at or 0
+        hashed = f"{self.shape}:{digest(user, fields)}"
+        is_listed = source is Source.LIST and not self.exclude & seals.KEYS
         return Observation(
             clerk_id=user.id,
             source=source,
@@ -186,7 +205,10 @@ class Parser:
             updated_ms=updated_ms,
             observed_ms=updated_ms if observed_ms is None else observed_ms,
             created_ms=fields.created_at,
-            digest=f"{self.shape}:{digest(user, fields)}",
+            digest=hashed,
+            seal=seals.seal(seals.hash_bytes(raw), digest=hashed, watched=watched(fields))
+            if is_listed
+            else "",
             fields=fields,
             payload=payload,
             problems=problems + dropped,

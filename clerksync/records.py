@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from clerksync.fields import UserFields
 from clerksync.payloads import Observation
 
 ACTIVE, DELETED, INCOMPLETE = "active", "deleted", "incomplete"
@@ -53,11 +52,11 @@ class Doubt(StrEnum):
 class Row(msgspec.Struct, frozen=True, gc=False):
     """What the rule must know of a stored row, and all that it may set besides content.
 
-    ``watched`` are the columns in which placeholder data is looked for; they tell a row
-    that was changed past the mirror. ``deleted_ms`` is set only by a decision.
+    ``watched`` are the columns of ``fields.WATCHED``. ``deleted_ms`` is set only by a decision.
     """
 
     digest: str = ""
+    seal: str = ""
     state: str = INCOMPLETE
     updated_ms: int = 0
     observed_ms: int = 0
@@ -81,14 +80,6 @@ class Decision(NamedTuple):
     content: Observation | None = None
 
 
-def watched(fields: UserFields) -> tuple[str | None, ...]:
-    """The columns of ``Row.watched``, in order."""
-    return fields.email, fields.phone_number, fields.username, fields.first_name, fields.last_name
-
-
 def is_blank(row: Row | None) -> bool:
     """Whether this is a tombstone that holds nothing of a person."""
     return row is not None and row.state == DELETED and row.digest in BLANK
-
-
-WATCHED = ("email", "phone_number", "username", "first_name", "last_name")

@@ -8,19 +8,24 @@ drain. Page and checkpoint are committed together, under the lease.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
 from clerksync import mirror
+from clerksync.answers import Page
 from clerksync.client import ClerkClient, Walked
 from clerksync.pages import Checkpoint, PageWriter, SweptPage, unreadable
 from clerksync.payloads import Kind, Observation, Source
-from clerksync.records import DELETED
+from clerksync.records import DELETED, Row
+from clerksync.seals import Head
 from clerksync.tables import Window
 
 #: So many cursors are kept, in case the last page's last user is deleted before a resume.
 KEPT_CURSORS = 4
+
+#: A user of a page, read in full or not.
+Item = Observation | Head
 
 
 class Sweep:
@@ -40,12 +45,14 @@ class Sweep:
         self.checkpoint = checkpoint
         self.writer = writer
         self.mark_missing = mark_missing
+        #: Whether only the heads of the next page are read, on the thread that reads ahead.
+        self._skims = True
 
     def pages(self) -> Generator[SweptPage]:
         """Walk to the end; each page is committed before it is yielded."""
         checkpoint = self.checkpoint
         walk = self.client.iter_pages(
-            decode=self.writer.decode,
+            decode=self._decode,
             after=checkpoint.cursor,
             after_ms=checkpoint.cursor_ms,
             cursors=checkpoint.cursors,
@@ -60,26 +67,54 @@ class Sweep:
                 checkpoint.move_to(swept.checkpoint or checkpoint)
                 yield swept
 
-    def _apply(self, walked: Walked[Observation]) -> SweptPage:
-        shown = {observation.clerk_id for observation in walked.items}
+    def _decode(self, page: Page) -> Sequence[Item]:
+        """Users of whom most are as stored need not be read in full; others are best read here."""
+        heads = self.writer.decode_heads(page) if self._skims else None
+        return self.writer.decode(page) if heads is None else heads
+
+    def _apply(self, walked: Walked[Item]) -> SweptPage:
+        shown = {item.clerk_id for item in walked.items}
         rows = mirror.read(shown, self._window(walked))
         known = shown.union(self.checkpoint.border)
         missing = sorted(
             clerk_id for clerk_id, row in rows.items() if clerk_id not in known and row.state != DELETED
         )
         doubted = [self._missed(clerk_id, walked) for clerk_id in missing if self.mark_missing]
-        changes = self.writer.apply([*walked.items, *doubted], rows)
+        stored, read = self._complete(walked.items, rows)
+        changes = {item.clerk_id: mirror.unchanged(rows[item.clerk_id]) for item in stored}
+        changes |= self.writer.apply([*read, *doubted], rows)
         place = f"after {self.checkpoint.cursor}" if self.checkpoint.cursor else "of the list"
-        skipped = unreadable(walked.items, place=place)
-        return SweptPage(walked.items, rows, changes, skipped, tuple(missing), self._advanced(walked))
+        skipped = unreadable(read, place=place)
+        advanced = self._advanced(walked)
+        return SweptPage([*stored, *read], rows, changes, skipped, tuple(missing), advanced)
 
-    def _window(self, walked: Walked[Observation]) -> Window | None:
+    def _complete(
+        self, items: Sequence[Item], rows: Mapping[str, Row]
+    ) -> tuple[list[Observation], list[Observation]]:
+        """Those who are as stored, and the others, read in full."""
+        stored, read = [], []
+        for item in items:
+            if isinstance(item, Observation):
+                read.append(item)
+            elif self.writer.is_stored(item, rows.get(item.clerk_id)):
+                stored.append(_as_stored(item))
+            else:
+                read.append(self.writer.complete(item))
+        again = sum(
+            item.seal != "" and item.seal == rows[item.clerk_id].seal
+            for item in read
+            if item.clerk_id in rows
+        )
+        self._skims = 2 * (len(stored) + again) >= len(items)
+        return stored, read
+
+    def _window(self, walked: Walked[Item]) -> Window | None:
         """The range that this page proves; none while nobody has a time."""
         if not walked.is_last and walked.cursor_ms is None:
             return None
         return Window(self.checkpoint.cursor_ms, None if walked.is_last else walked.cursor_ms)
 
-    def _missed(self, clerk_id: str, walked: Walked[Observation]) -> Observation:
+    def _missed(self, clerk_id: str, walked: Walked[Item]) -> Observation:
         return Observation(
             clerk_id=clerk_id,
             source=Source.LIST,
@@ -88,7 +123,7 @@ class Sweep:
             provenance=self.writer.provenance,
         )
 
-    def _advanced(self, walked: Walked[Observation]) -> Checkpoint:
+    def _advanced(self, walked: Walked[Item]) -> Checkpoint:
         """The checkpoint after this page."""
         before = self.checkpoint
         same_border = walked.cursor_ms == before.cursor_ms
@@ -105,3 +140,14 @@ class Sweep:
             started_ms=walked.observed_ms if before.seen == 0 else before.started_ms,
             done=walked.is_last,
         )
+
+
+def _as_stored(head: Head) -> Observation:
+    """What is told of a user whose row need not be judged."""
+    return Observation(
+        clerk_id=head.clerk_id,
+        source=Source.LIST,
+        updated_ms=head.updated_ms,
+        observed_ms=head.observed_ms,
+        created_ms=head.created_ms,
+    )

@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 from django.db import connections
 
 from clerksync import forgotten
-from clerksync.fields import TIMES, UserFields
+from clerksync.fields import TIMES, WATCHED, UserFields
 from clerksync.models import ClerkUser, ForgottenUser, MirrorState
 from clerksync.payloads import Kind, Source
-from clerksync.records import WATCHED, Decision, Row
+from clerksync.records import Decision, Row
 from clerksync.times import adapt_time, adapter_of_ms
 
 _FLAGS = tuple(name for name, kind in UserFields.__annotations__.items() if kind == "bool")
 _TEXTS = tuple(name for name in UserFields.__struct_fields__ if name not in (*_FLAGS, *TIMES))
 _flags_of, _times_of, _texts_of = attrgetter(*_FLAGS), attrgetter(*TIMES), attrgetter(*_TEXTS)
-_CONTENT = (*_FLAGS, *TIMES, *_TEXTS, "payload_text", "source", "provenance", "problems", "digest")
+_CONTENT = (*_FLAGS, *TIMES, *_TEXTS, "payload_text", "source", "provenance", "problems", "digest", "seal")
 _STATE = (
     "state",
     "updated_ms",
@@ -48,7 +48,7 @@ COPY_FROM = 20
 #: SQLite takes 32,766 parameters.
 READ_AT_ONCE = 10_000
 #: In the order of the attributes of ``Row``.
-_READ = ("clerk_id", "digest", *_STATE, *WATCHED)
+_READ = ("clerk_id", "digest", "seal", *_STATE, *WATCHED)
 _WATCHED_FROM = len(_READ) - len(WATCHED)
 
 
@@ -222,6 +222,7 @@ class UserTable:
                     content.provenance,
                     "\n".join(content.problems),
                     row.digest,
+                    row.seal,
                 )
             yield (clerk_id, moment, *values, *_state_of(row), adapt(row.deleted_ms), row.deleted_by, moment)
 

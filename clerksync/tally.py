@@ -14,9 +14,10 @@ from django.db import connections
 
 from clerksync import mirror
 from clerksync.exceptions import ClerkSyncError, SyncError
+from clerksync.fields import WATCHED
 from clerksync.mirror import Change
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import WATCHED, Outcome
+from clerksync.records import Outcome
 
 #: How many skipped users a run names; the others are counted.
 MAX_NAMED = 100

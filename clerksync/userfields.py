@@ -13,10 +13,9 @@ from django.db.models import Field
 from django.utils.module_loading import import_string
 
 from clerksync.conf import settings
-from clerksync.fields import UserFields
+from clerksync.fields import WATCHED, UserFields
 from clerksync.linkreports import Problem, ProblemKind
 from clerksync.placeholders import PlaceholderRules
-from clerksync.records import WATCHED
 
 if TYPE_CHECKING:
     from clerksync.models import ClerkUser

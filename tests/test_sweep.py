@@ -12,6 +12,10 @@ from django.utils import timezone
 
 from clerksync.exceptions import ClerkUnavailable, FilterIgnored, SyncInterrupted
 from clerksync.models import ClerkUser, SyncRun
+from clerksync.pages import PageWriter
+from clerksync.payloads import Observation
+from clerksync.records import Doubt
+from clerksync.seals import Head
 from clerksync.testing import FakeClerk, Response
 from tests.syncing import (
     LISTS,
@@ -21,6 +25,7 @@ from tests.syncing import (
     differences,
     last_run,
     small_pages,
+    told,
     trap,
 )
 
@@ -63,6 +68,89 @@ def test_pages__odd(syncer: Syncer, fault: str) -> None:
         assert len(differences(syncer.clerk)) <= 1
     else:
         assert (report.error, differences(syncer.clerk)) == (None, {})
+
+
+@pytest.fixture
+def completed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of those of whom more than the head was read."""
+    ids: list[str] = []
+    complete = PageWriter.complete
+
+    def note(writer: PageWriter, head: Head) -> Observation:
+        ids.append(head.clerk_id)
+        return complete(writer, head)
+
+    monkeypatch.setattr(PageWriter, "complete", note)
+    return ids
+
+
+def test_heads__suffice_while_nothing_changes(syncer: Syncer, completed: list[str]) -> None:
+    """Nobody is read in full who is as stored; who was changed silently is."""
+    ids = syncer.clerk.create_users(25)
+    syncer.full()
+    completed.clear()
+    assert told(syncer.full()) == {"seen": 25, "unchanged": 25}
+    assert completed == []
+    syncer.clerk.advance(seconds=60)
+    syncer.clerk.update_user(ids[7], silent=True, first_name="Quiet")
+    assert told(syncer.full())["updated"] == 1
+    assert completed == [ids[7]]
+    assert differences(syncer.clerk) == {}
+
+
+def test_heads__not_where_most_are_new(syncer: Syncer, completed: list[str]) -> None:
+    """The thread that reads ahead reads the later pages of a first sync in full."""
+    syncer.clerk.create_users(45)
+    small_pages(syncer.clerk)
+    assert told(syncer.full()) == {"seen": 45, "created": 45}
+    assert len(completed) < 25
+    completed.clear()
+    assert told(syncer.full()) == {"seen": 45, "unchanged": 45}
+    assert completed == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"email": "user@example.com"},
+        {"last_name": None},
+        {"username": "New User"},
+        {"digest": ""},
+        {"digest": "0.abcdef:0:0"},
+        {"doubt_reason": Doubt.TIE, "doubt_ms": 1, "retry_ms": 1},
+        {"state": "incomplete"},
+    ],
+    ids=str,
+)
+def test_heads__find_what_was_changed_past_the_mirror(syncer: Syncer, changes: dict[str, Any]) -> None:
+    """What is read in full, sooner or later the same way, is what Clerk holds."""
+    ids = syncer.clerk.create_users(25)
+    syncer.full()
+    syncer.clerk.advance(seconds=60)
+    ClerkUser.objects.filter(pk=ids[3]).update(**changes)
+    assert syncer.full().error is None
+    assert differences(syncer.clerk) == {}
+    assert not ClerkUser.objects.needs_refresh().exists()
+
+
+def test_heads__find_a_tombstone_that_is_listed(syncer: Syncer) -> None:
+    """A delete that Clerk did not mean is undone, though the row's content is what it was."""
+    ids = syncer.clerk.create_users(25)
+    syncer.full()
+    syncer.clerk.advance(seconds=60)
+    ClerkUser.objects.filter(pk=ids[3]).update(state="deleted", deleted_by="event")
+    assert told(syncer.full())["revived"] == 1
+
+
+@pytest.mark.parametrize("setting", [{"EXCLUDE_FIELDS": ("last_name",)}, {"STORE_PAYLOAD": False}], ids=str)
+def test_heads__find_that_settings_changed(syncer: Syncer, settings: Any, setting: dict[str, Any]) -> None:
+    """Every row is written once, and then none."""
+    syncer.clerk.create_users(25)
+    syncer.full()
+    for name, value in setting.items():
+        setattr(settings, f"CLERKSYNC_{name}", value)
+    assert told(syncer.full()) == {"seen": 25, "touched": 25}
+    assert told(syncer.full()) == {"seen": 25, "unchanged": 25}
 
 
 def interrupt(syncer: Syncer, **options: Any) -> SyncRun:

@@ -112,7 +112,7 @@ class ClerkUserAdmin(ExportingAdmin, AnonymizingAdmin):
             ]}),
             (gettext_lazy("Payload"), {"classes": ["collapse"], "fields": [shown.payload]}),
             (gettext_lazy("Bookkeeping"), {"classes": ["collapse"], "fields": [
-                "updated_ms", "observed_ms", "created_ms", "digest", "doubt_ms", "doubt_tries", "retry_ms",
+                "updated_ms", "observed_ms", "created_ms", "digest", "seal", "doubt_ms", "doubt_tries", "retry_ms",
                 "regressed_ms", "revision",
             ]}),
         ]  # fmt: skip

@@ -75,6 +75,8 @@ class ClerkUser(models.Model):
     observed_ms = models.BigIntegerField(_("observed"), default=0)
     created_ms = models.BigIntegerField(_("created (ms)"), null=True, blank=True)
     digest = models.CharField(_("digest"), max_length=80, default="", db_default="", blank=True)
+    #: Of a row that a list has written; see ``seals.py``.
+    seal = models.CharField(_("seal"), max_length=32, default="", db_default="", blank=True)
     doubt_reason = models.CharField(_("needs refresh because"), max_length=40, default="", blank=True)
     doubt_ms = models.BigIntegerField(_("in doubt since"), default=0)
     doubt_tries = models.IntegerField(_("reads that did not settle it"), default=0)
