@@ -39,6 +39,7 @@ def pages(clerk_server: FakeClerk) -> list[str]:
         LIST,
         f"{LIST}?placeholder=found&q=someone",
         page_of(ids["metadata"]),
+        page_of(ids["metadata"]).replace("/change/", "/anonymize/"),
         RUNS,
         f"{RUNS}{run.pk}/change/",
         EVENTS,

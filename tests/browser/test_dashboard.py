@@ -9,9 +9,10 @@ import pytest
 from playwright.sync_api import expect
 
 from clerksync.events import off, on
-from clerksync.models import WebhookEvent
+from clerksync.models import ClerkUser, WebhookEvent
 from clerksync.testing import FakeClerk, every_shape
 from project.demo_past import invent_past
+from tests.admin.staff import page_of
 from tests.browser.conftest import Visit
 from tests.browser.test_admin import contrast, log_in, rows
 from tests.deliveries import WEBHOOK_SECRET, changed, deliver, now_ms
@@ -98,7 +99,7 @@ def test_dashboard__nothing_yet(visit: Visit, clerk_server: FakeClerk) -> None:
 
 
 def test_journey(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> None:
-    """Browse users, filter, open one, read it again, see on the dashboard what failed, and replay it."""
+    """Browse users, filter, open one, read it again; see what failed and replay it; let go of somebody."""
     on("user.updated")(_fail)
     try:
         deliver(changed(now_ms(), clerk_id=ids["google"]), svix_id="msg_failed")
@@ -123,6 +124,18 @@ def test_journey(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> 
     expect(visit.page.locator(".messagelist")).to_contain_text("Replay failed events: done (1 applied).")
     visit.look("replayed")
     assert WebhookEvent.objects.get().state == "applied"
+    clerk_server.delete_user(ids["banned"])
+    visit.go(page_of(ids["banned"]))
+    visit.page.get_by_role("link", name="Anonymize").click()
+    expect(visit.page.get_by_role("heading", level=1)).to_have_text("Anonymize for good?")
+    visit.look("anonymize")
+    assert visit.overflow() <= 0
+    visit.page.get_by_role("button", name="Yes, anonymize").click()
+    expect(visit.page.locator(".messagelist")).to_contain_text("1 user was anonymized.")
+    visit.look("anonymized")
+    assert visit.overflow() <= 0
+    user = ClerkUser.objects.get(pk=ids["banned"])
+    assert (user.email, user.last_name, user.payload_text) == (None, None, None)
 
 
 def _fail(event: object) -> None:

@@ -204,6 +204,8 @@ def test_serve__first_page_and_admin(tmp_path: Path) -> None:
         form = {"username": "demo", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
         answer = opener.open(f"{url}admin/login/", urllib.parse.urlencode(form).encode())
         assert answer.url == f"{url}admin/"
+        dashboard = opener.open(f"{url}admin/clerksync/mirrorstate/").read().decode()
+        assert dashboard.count('class="clerksync-chart"') == 4
         assert opener.open(f"{url}static/admin/css/base.css").status == 200
 
 
