@@ -20,7 +20,7 @@ from tests.figures import tell
 from tests.forked_syncs import Forks
 from tests.syncing import Syncer, differences
 
-SECONDS = profiles.pick(short=12.0, long=300.0)
+SECONDS = profiles.pick(short=10.0, long=300.0)
 SETTINGS = {
     **LINKED,
     "CLERKSYNC_USER_FIELDS": {"first_name": "first_name", "email": "email"},

@@ -14,6 +14,7 @@ from django.db import connection, connections
 
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.testing import FakeClerk, Request
+from tests import profiles
 from tests.crash.situations import clerk_settings, deadlocks, expire_leases, fall_behind, until
 from tests.forked_syncs import Forks
 from tests.freezing import freeze
@@ -115,6 +116,29 @@ def test_pause__past_the_expiry(clerk: FakeClerk, forks: Forks) -> None:
     assert "another full sync has taken over" in forks.said()
 
 
+def test_pause__of_a_scan(clerk: FakeClerk, forks: Forks) -> None:
+    """I8: the same for an incremental sync."""
+    ids = clerk.create_users(25)
+    clerk.advance(seconds=600)
+    Syncer(clerk).full()
+    clerk.advance(seconds=300)
+    for clerk_id in ids:
+        clerk.update_user(clerk_id, first_name="Jasmin")
+    clerk.fail("slow", seconds=0.3, times=None, on=LISTS)
+    small_pages(clerk)
+    sleeper = forks.start("--incremental", settings=clerk_settings(), lease=1)
+    until(lambda: ClerkUser.objects.filter(first_name="Jasmin").exists())
+    freeze(sleeper)
+    clerk.clear_faults()
+    until(lambda: forks.wait(forks.start("--incremental", settings=clerk_settings())) == 0)
+    left = everything()
+    os.kill(sleeper, signal.SIGCONT)
+    assert forks.wait(sleeper) == 3
+    assert everything() == left
+    assert differences(clerk) == {}
+    assert "another incremental sync has taken over" in forks.said()
+
+
 def test_interrupt__ends_after_the_page(clerk: FakeClerk, forks: Forks) -> None:
     """Ctrl-C: the page is completed, the status is 130, progress was told, and the next run goes on."""
     fall_behind(clerk)
@@ -137,7 +161,7 @@ def test_interrupt__ends_after_the_page(clerk: FakeClerk, forks: Forks) -> None:
 def test_together__pages_that_overlap(clerk: FakeClerk, forks: Forks) -> None:
     """I10, I11: four processes write the same users in other orders: no deadlock, no lock, no lost update."""
     clerk.create_users(60)
-    before, rounds = deadlocks(), 25
+    before, rounds = deadlocks(), profiles.pick(short=25, long=300)
     children = [forks.start(settings=clerk_settings(), apply=(worker, rounds)) for worker in range(4)]
     assert [forks.wait(child) for child in children] == [0] * 4, forks.said()
     assert forks.said() == ""
