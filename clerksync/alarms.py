@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from clerksync import notices, reasons, status
 from clerksync.conf import settings
+from clerksync.logs import Log, told
 from clerksync.models import Alarm, AlarmWatch
 from clerksync.status import State, Status
 
@@ -63,7 +64,9 @@ def look_soon() -> None:
         if _is_time():
             transaction.on_commit(_begin, using=router.db_for_write(AlarmWatch))
     except DatabaseError as error:
-        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
+        logger.warning(
+            "the alarms could not be looked at: %s", type(error).__name__, extra=told(Log.ALARMS_UNSEEN)
+        )
 
 
 def look_now_and_then() -> None:
@@ -115,7 +118,9 @@ def _look_alone() -> None:
     try:
         evaluate()
     except DatabaseError as error:
-        logger.warning("the alarms could not be looked at: %s", type(error).__name__)
+        logger.warning(
+            "the alarms could not be looked at: %s", type(error).__name__, extra=told(Log.ALARMS_UNSEEN)
+        )
     finally:
         connections.close_all()
 
@@ -167,10 +172,10 @@ def _keep(code: str, text: str, alarm: Alarm | None, now: datetime) -> None:
 def _announce(alarm: Alarm, now: datetime) -> None:
     silent = Alarm.objects.filter(code=alarm.code, resolved_at=None, announced_at=None)
     if silent.update(announced_at=now):
-        logger.warning("alarm %s: %s", alarm.code, alarm.text)
+        logger.warning("alarm %s: %s", alarm.code, alarm.text, extra=told(Log.ALARM_RAISED, alarm=alarm.code))
 
 
 def _resolve(alarm: Alarm, now: datetime) -> None:
     unchanged = Alarm.objects.filter(code=alarm.code, resolved_at=None, last_seen=alarm.last_seen)
     if unchanged.update(resolved_at=now) and alarm.announced_at:
-        logger.warning("alarm %s is over", alarm.code)
+        logger.warning("alarm %s is over", alarm.code, extra=told(Log.ALARM_RESOLVED, alarm=alarm.code))

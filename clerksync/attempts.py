@@ -20,6 +20,7 @@ from clerksync.exceptions import (
     SyncInterrupted,
 )
 from clerksync.jobs import Ended, Outcome
+from clerksync.logs import Log, first_line, told
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
 
@@ -56,7 +57,7 @@ def guard(name: str, call: Callable[[], dict[str, int]]) -> Told:
         return Told(Outcome.FAILED, f"the database failed: {first_line(error)}")
     except Exception as error:
         # A mistake, ours or of a receiver of the project: it must end neither the other parts nor the loop.
-        logger.exception("%s failed", name)
+        logger.exception("%s failed", name, extra=told(Log.PART_FAILED, part=name))
         return Told(Outcome.FAILED, f"{type(error).__name__}; the log has more")
     finally:
         connections.close_all()
@@ -70,11 +71,6 @@ def look_for_alarms() -> None:
             pass
         alarms.evaluate()
     except Exception:
-        logger.exception("the alarms could not be looked at")
+        logger.exception("the alarms could not be looked at", extra=told(Log.ALARMS_UNSEEN))
     finally:
         connections.close_all()
-
-
-def first_line(error: DatabaseError) -> str:
-    """What went wrong; the lines after the first quote the row, and so a person."""
-    return f"{type(error).__name__}: {error}".partition("\n")[0]

@@ -12,6 +12,7 @@ from django.http import HttpRequest
 from clerksync import linking, tokens
 from clerksync.capture import capture
 from clerksync.exceptions import ClerkUnavailable, TokenError
+from clerksync.logs import Log, told
 from clerksync.models import ClerkUser
 
 logger = logging.getLogger(__name__)
@@ -30,10 +31,17 @@ class ClerkBackend(BaseBackend):
         try:
             claims = tokens.verify(clerk_token)
         except TokenError as error:
-            logger.debug("a token was not accepted: %s", error.reason)
+            logger.debug(
+                "a token was not accepted: %s",
+                error.reason,
+                extra=told(Log.TOKEN_REJECTED, reason=error.reason),
+            )
             return None
         except ClerkUnavailable:
-            logger.warning("a token was not accepted, for Clerk's keys could not be read")
+            logger.warning(
+                "a token was not accepted, for Clerk's keys could not be read",
+                extra=told(Log.KEYS_UNREADABLE),
+            )
             return None
         row = capture(claims)
         user = None if row is None or row.is_shut_out else linking.user_for(row)

@@ -33,6 +33,7 @@ from clerksync.freshness import (
     stored,
     why_read,
 )
+from clerksync.logs import Log
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.placeholders import PlaceholderRules
 
@@ -101,7 +102,9 @@ class _Capture:
                 case reason:
                     self._refresh(reason)
         except (DatabaseError, InterfaceError) as error:
-            quiet.warn(logger, "The table of users cannot be read or written: %s", error)
+            quiet.warn(
+                logger, Log.PAGE_WITHOUT_TABLE, "The table of users cannot be read or written: %s", error
+            )
         return self.user
 
     def _look(self) -> Reason | None:
@@ -191,11 +194,16 @@ class _Capture:
         try:
             pagereads.read_user(self.clerk_id)
         except DeletesRefused as error:
-            quiet.warn(logger, "A user whom Clerk no longer shows stays: %s", error)
+            quiet.warn(logger, Log.READ_FAILED, "A user whom Clerk no longer shows stays: %s", error)
         except (ClerkSyncError, ImproperlyConfigured) as error:
             if isinstance(error, ClerkUnavailable) and not isinstance(error, BudgetSpent):
                 outage.begin()
-            quiet.warn(logger, "A user was not read for a page, which shows what is known: %s", error)
+            quiet.warn(
+                logger,
+                Log.READ_FAILED,
+                "A user was not read for a page, which shows what is known: %s",
+                error,
+            )
             self._put_in_doubt()
         if self._look() is Reason.NEW:
             self._stop_waiting()

@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized
+from clerksync.logs import Log, told, where
 from clerksync.models import ClerkUser
 from clerksync.userfields import get_field, has_column
 
@@ -53,7 +54,12 @@ def anonymize(rows: QuerySet[ClerkUser]) -> Counter[str]:
         try:
             call(row.user)
         except Exception as error:  # the project's own code may raise anything
-            logger.exception("the Django user of %s was not anonymized", row.pk)
+            logger.error(
+                "the Django user of %s was not anonymized",
+                row.pk,
+                exc_info=where(error),
+                extra=told(Log.ERASURE_FAILED, clerk_id=row.pk),
+            )
             why = f"{row.pk} was not anonymized: CLERKSYNC_USER_ON_DELETE failed ({type(error).__name__})"
             raise NotAnonymized(why) from error
         counts[get_user_model()._meta.db_table] += 1

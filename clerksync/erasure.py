@@ -20,6 +20,7 @@ from django.utils import timezone
 from clerksync import djangousers, known, mentions, mirror, signals
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized, SyncInterrupted
+from clerksync.logs import Log, told
 from clerksync.managers import ClerkUserQuerySet
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, blank
@@ -90,7 +91,7 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
         try:
             done[name] += _remove(ids) if removes else anonymize(ids, for_good=False)[_TABLE]
         except NotAnonymized as error:
-            logger.error("%s; the next run tries again", error)
+            logger.error("%s; the next run tries again", error, extra=told(Log.ERASURE_FAILED))
         if stop is not None and stop.is_set():
             raise SyncInterrupted(f"stopped after {done[name]} deleted users; the next run goes on")
     return done
@@ -126,7 +127,11 @@ def _remove(ids: Sequence[str]) -> int:
     except (ProtectedError, RestrictedError):
         if len(free) > 1:
             return sum(_remove([clerk_id]) for clerk_id in free)
-        logger.warning("the row of %s stays, without content: another model protects it", free[0])
+        logger.warning(
+            "the row of %s stays, without content: another model protects it",
+            free[0],
+            extra=told(Log.ROW_PROTECTED, clerk_id=free[0]),
+        )
         anonymize(free, for_good=False)
         return 0
     return len(removed)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from clerksync.logs import Log, clean, told
+
 logger = logging.getLogger(__name__)
 
 
@@ -69,6 +71,12 @@ def call_handlers(event: ClerkEvent) -> list[str]:
             handler(event)
         except Exception as error:  # the project's own code may raise anything
             name = f"{handler.__module__}.{handler.__qualname__}"
-            logger.exception("handler %s failed for %s %s", name, event.type, event.svix_id)
+            logger.exception(
+                "handler %s failed for %s %s",
+                name,
+                event.type,
+                clean(event.svix_id),
+                extra=told(Log.HANDLER_FAILED, handler=name, type=event.type, svix_id=clean(event.svix_id)),
+            )
             failures.append(f"{name}: {type(error).__name__}")
     return failures

@@ -11,6 +11,7 @@ from clerksync import census, instances, leases, runs, watermarks
 from clerksync.client import ClerkClient
 from clerksync.conf import settings
 from clerksync.exceptions import SyncIncomplete
+from clerksync.logs import Log, told
 from clerksync.models import MirrorState, SyncRun
 from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.scan import Scan
@@ -54,7 +55,7 @@ def incremental_sync(
         LeaseHeld: Another incremental sync (or, at first, a full one) is at work.
     """
     if watermarks.known().updates_ms is None:
-        logger.info("no full sync has been completed yet: this one is full")
+        logger.info("no full sync has been completed yet: this one is full", extra=told(Log.FIRST_SYNC))
         options = Options(allow_deletes=allow_deletes, dry_run=dry_run)
         report = full_sync(client, options, on_page=on_page, stop=stop, sleep=sleep)
         report.note = _NOTHING_KNOWN

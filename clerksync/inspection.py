@@ -15,6 +15,7 @@ from clerksync.exceptions import ClerkSyncError
 from clerksync.fills import TableAudit
 from clerksync.findings import PLACEHOLDERS, Finding, FindingKind, Summary
 from clerksync.foreign import ForeignTable
+from clerksync.logs import Log, told
 from clerksync.refresh import OnPage
 from clerksync.repairs import Repair
 from clerksync.undo import UndoFile
@@ -100,4 +101,8 @@ class Inspection:
         try:
             census.note_placeholders(sum(counts.get(kind, 0) for kind in PLACEHOLDERS))
         except DatabaseError as error:
-            logger.warning("the outcome of the audit was not kept: %s", type(error).__name__)
+            logger.warning(
+                "the outcome of the audit was not kept: %s",
+                type(error).__name__,
+                extra=told(Log.AUDIT_NOT_KEPT),
+            )

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from clerksync.client import ClerkClient
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkError, ClerkUnavailable
+from clerksync.logs import Log, told
 from clerksync.public_keys import parse_key_set, parse_pem
 from clerksync.throttle import SYSTEM_CLOCK, Clock, Throttle
 
@@ -147,6 +148,7 @@ class KeyRing:
                 kept,
                 COOLDOWN,
                 error,
+                extra=told(Log.KEYS_UNREADABLE),
             )
         else:
             self._has_failed = False

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 
 from clerksync import attempts, audits, jobs, parts
 from clerksync.attempts import Told
+from clerksync.logs import Log, told
 from clerksync.schedule import Part
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,12 @@ def _is_queued(work: Work) -> bool:
     except ImportError:
         return False
     except Exception as error:  # noqa: BLE001  # every backend has its own errors, and this process can do it instead
-        logger.warning("%s was not put into the queue of tasks (%s)", work, type(error).__name__)
+        logger.warning(
+            "%s was not put into the queue of tasks (%s)",
+            work,
+            type(error).__name__,
+            extra=told(Log.WORK_NOT_QUEUED, work=work.value),
+        )
         return False
     return queued
 

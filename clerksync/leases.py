@@ -22,6 +22,7 @@ from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from clerksync.exceptions import LeaseHeld, LeaseLost
+from clerksync.logs import Log, told
 from clerksync.models import MirrorState
 
 logger = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def hold(kind: Kind) -> Iterator[Lease]:
                 "the lease of a %s sync was not given back (%s) and expires by itself",
                 kind,
                 type(error).__name__,
+                extra=told(Log.LEASE_KEPT, kind=kind),
             )
 
 

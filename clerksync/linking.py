@@ -17,6 +17,7 @@ from clerksync import linkbatches, mirror
 from clerksync.conf import settings
 from clerksync.linkbatches import BATCH, Batch
 from clerksync.linkreports import Report
+from clerksync.logs import Log, clean, told, where
 from clerksync.models import ClerkUser, SyncRun
 
 logger = logging.getLogger(__name__)
@@ -47,10 +48,15 @@ def user_for(row: ClerkUser, *, create: bool = True) -> AbstractBaseUser | None:
         return linked
     try:
         batch = _link_one(row.pk, create=create)
-    except DatabaseError:
+    except DatabaseError as error:
         if linked is None:
             raise
-        logger.exception("the Django user of %s was not brought up to date", row.pk)
+        logger.error(
+            "the Django user of %s was not brought up to date",
+            row.pk,
+            exc_info=where(error),
+            extra=told(Log.LINK_FAILED, clerk_id=row.pk),
+        )
         return linked
     log(batch.report)
     for found in batch.rows:
@@ -67,7 +73,9 @@ def _link_one(clerk_id: str, *, create: bool) -> Batch:
         try:
             return linkbatches.link([clerk_id], create=create)
         except IntegrityError:
-            logger.info("%s: another process was faster", clerk_id)
+            logger.info(
+                "%s: another process was faster", clerk_id, extra=told(Log.LINK_LEFT, clerk_id=clerk_id)
+            )
     return linkbatches.link([clerk_id], create=create)
 
 
@@ -104,4 +112,11 @@ def catch_up(sender: object, run: SyncRun, **kwargs: Any) -> None:
 def log(report: Report) -> None:
     """Tell of what was left, without personal data."""
     for problem in report.problems:
-        logger.warning("%s: %s %s: %s", problem.clerk_id, problem.kind, problem.field, problem.reason)
+        logger.warning(
+            "%s: %s %s: %s",
+            clean(problem.clerk_id),
+            problem.kind,
+            problem.field,
+            clean(problem.reason),
+            extra=told(Log.LINK_LEFT, clerk_id=clean(problem.clerk_id), kind=problem.kind.value),
+        )

@@ -13,6 +13,7 @@ from django.db import DatabaseError, DataError, IntegrityError, transaction
 from django.db.models import CharField, EmailField, TextField
 
 from clerksync import mirror
+from clerksync.logs import Log, told, where
 from clerksync.models import ClerkUser
 from clerksync.userfields import Change, FieldRules, clean, get_field, has_column, reason_of
 
@@ -88,7 +89,12 @@ def _save(user: AbstractBaseUser) -> bool:
     except DatabaseError:
         raise
     except Exception as error:  # their own save() and receivers may raise anything
-        logger.exception("a new %s could not be saved", user._meta.label)
+        logger.error(
+            "a new %s could not be saved",
+            user._meta.label,
+            exc_info=where(error),
+            extra=told(Log.LINK_FAILED),
+        )
         raise NotCreated(f"its save() failed ({type(error).__name__})") from error
     return True
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clerksync import channels, signals
+from clerksync.logs import Log, told
 from clerksync.models import Alarm, AlarmNotice
 from clerksync.reasons import clock
 
@@ -103,7 +104,11 @@ def _tell(notice: AlarmNotice, now: datetime, standing: str) -> bool:
         return True
     if problem := channels.send(notice.channel, *_message(alarm, notice.news, now, standing)):
         logger.warning(
-            "%s was not told of the alarm %s (%s); tried again later", notice.channel, alarm.code, problem
+            "%s was not told of the alarm %s (%s); tried again later",
+            notice.channel,
+            alarm.code,
+            problem,
+            extra=told(Log.ALARM_NOT_TOLD, channel=notice.channel, alarm=alarm.code),
         )
     return not problem
 

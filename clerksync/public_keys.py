@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from django.core.exceptions import ImproperlyConfigured
 
 from clerksync.exceptions import InvalidResponse
+from clerksync.logs import Log, told
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,10 @@ def _parse_entry(entry: object) -> RSAPublicKey | None:
             try:
                 key = RSAPublicNumbers(_number(e), _number(n)).public_key()
             except ValueError:
-                logger.warning("A key of the instance is not readable and is passed over")
+                logger.warning(
+                    "A key of the instance is not readable and is passed over",
+                    extra=told(Log.KEYS_UNREADABLE),
+                )
                 return None
             return key if _MIN_BITS <= key.key_size <= _MAX_BITS else None
     return None

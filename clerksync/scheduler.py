@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from clerksync import attempts, jobs, schedule
 from clerksync.jobs import Claim, Ended
+from clerksync.logs import Log, first_line, told
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
 
@@ -130,7 +131,11 @@ class Scheduler:
             ended.append(run.result())
             self._has_ended = True
             if job is None:
-                logger.warning("%s was taken over by another scheduler while this one slept", claim.part)
+                logger.warning(
+                    "%s was taken over by another scheduler while this one slept",
+                    claim.part,
+                    extra=told(Log.PART_TAKEN_OVER, part=claim.part.value),
+                )
             else:
                 _log(job, failures_before=before.failures if before else 0)
         return ended
@@ -148,7 +153,10 @@ class Scheduler:
             is_expired = now is not None and job.expires_at is not None and jobs.aware(job.expires_at) < now
             if is_expired and jobs.bury(job):
                 logger.warning(
-                    "%s: %s was not heard of again, so somebody else goes on", job.part, job.holder
+                    "%s: %s was not heard of again, so somebody else goes on",
+                    job.part,
+                    job.holder,
+                    extra=told(Log.PART_TAKEN_OVER, part=job.part),
                 )
 
     def _start(self, pool: ThreadPoolExecutor) -> None:
@@ -201,14 +209,20 @@ class _Outage:
         if self._since is None:
             self._since = time.monotonic()
             logger.warning(
-                "the database does not answer (%s); trying again until it does", attempts.first_line(error)
+                "the database does not answer (%s); trying again until it does",
+                first_line(error),
+                extra=told(Log.DATABASE_AWAY),
             )
         self._seconds = min(MAX_WAIT, self._seconds * 2)
         return self._seconds
 
     def is_over(self) -> None:
         if self._since is not None:
-            logger.warning("the database answers again, after %d s", time.monotonic() - self._since)
+            logger.warning(
+                "the database answers again, after %d s",
+                time.monotonic() - self._since,
+                extra=told(Log.DATABASE_BACK),
+            )
         self._since, self._seconds = None, 0.5
 
 
@@ -218,10 +232,27 @@ def _log(job: ScheduledJob, *, failures_before: int) -> None:
         zone = timezone.get_default_timezone()
         again = jobs.aware(job.next_at).astimezone(zone)
         logger.warning(
-            "%s %s: %s; next try at %s", job.part, job.outcome, job.message, f"{again:%H:%M:%S %Z}"
+            "%s %s: %s; next try at %s",
+            job.part,
+            job.outcome,
+            job.message,
+            f"{again:%H:%M:%S %Z}",
+            extra=told(Log.PART_FAILED, part=job.part, outcome=job.outcome),
         )
     elif failures_before and not job.failures:
-        logger.warning("%s works again after %d failures", job.part, failures_before)
+        logger.warning(
+            "%s works again after %d failures",
+            job.part,
+            failures_before,
+            extra=told(Log.PART_WORKS_AGAIN, part=job.part),
+        )
     else:
         level = logging.INFO if job.part == Part.FULL else logging.DEBUG
-        logger.log(level, "%s %s: %s", job.part, job.outcome, job.message)
+        logger.log(
+            level,
+            "%s %s: %s",
+            job.part,
+            job.outcome,
+            job.message,
+            extra=told(Log.PART_ENDED, part=job.part, outcome=job.outcome),
+        )

@@ -14,6 +14,7 @@ from clerksync import quiet, tokens
 from clerksync.claims import Claims
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkError, TokenError
+from clerksync.logs import Log, told
 from clerksync.publishable_key import cookie_suffix
 
 logger = logging.getLogger(__name__)
@@ -93,12 +94,16 @@ def verify(candidates: list[str]) -> Session:
         try:
             return Session(State.SIGNED_IN, tokens.verify(token))
         except TokenError as error:
-            logger.debug("A session token was not accepted: %s", error)
+            logger.debug(
+                "A session token was not accepted: %s",
+                error,
+                extra=told(Log.TOKEN_REJECTED, reason=error.reason),
+            )
             if worst.state is not State.EXPIRED:
                 state = State.EXPIRED if error.reason == "expired" else State.SIGNED_OUT
                 worst = Session(state, None, error)
         except (ClerkError, ImproperlyConfigured) as error:
-            quiet.warn(logger, "A session token could not be verified: %s", error)
+            quiet.warn(logger, Log.KEYS_UNREADABLE, "A session token could not be verified: %s", error)
             worst = Session(worst.state, None, error)
     return worst
 

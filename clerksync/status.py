@@ -20,6 +20,7 @@ from django.utils import timezone
 from clerksync import counts, facts, figures, mirror, verdicts
 from clerksync.facts import Facts
 from clerksync.figures import ApiUse, Counted, History, Lag, Slot
+from clerksync.logs import Log, told
 from clerksync.reasons import Reason, State
 from clerksync.standing import LastJob, LastRun, Status
 
@@ -56,7 +57,11 @@ def measure(*, now: datetime | None = None) -> Figures:
     try:
         history = figures.read(now)
     except DatabaseError as error:
-        logger.warning("the history of the mirror cannot be read: %s", type(error).__name__)
+        logger.warning(
+            "the history of the mirror cannot be read: %s",
+            type(error).__name__,
+            extra=told(Log.STATUS_UNREADABLE),
+        )
         history = History()
     return Figures(status=found, **{one.name: getattr(history, one.name) for one in fields(history)})
 
@@ -75,7 +80,9 @@ def _count_events() -> None:
     try:
         counts.count_events()
     except DatabaseError as error:  # read-only, for instance: what was counted before can be told
-        logger.warning("the latest events could not be counted: %s", type(error).__name__)
+        logger.warning(
+            "the latest events could not be counted: %s", type(error).__name__, extra=told(Log.COUNTS_BEHIND)
+        )
 
 
 def read(*, now: datetime | None = None) -> Status:
@@ -88,7 +95,11 @@ def read(*, now: datetime | None = None) -> Status:
     try:
         found = facts.read(now)
     except DatabaseError as error:
-        logger.warning("the state of the mirror cannot be read: %s", type(error).__name__)
+        logger.warning(
+            "the state of the mirror cannot be read: %s",
+            type(error).__name__,
+            extra=told(Log.STATUS_UNREADABLE),
+        )
         return Status(state=State.BROKEN, reasons=(_unreadable(error),), read_at=now)
     return _status(found, now)
 

@@ -10,6 +10,7 @@ import logging
 
 from clerksync import audits, pagereads, parts
 from clerksync.exceptions import LeaseHeld
+from clerksync.logs import Log, told
 from clerksync.schedule import Part
 
 try:
@@ -114,7 +115,11 @@ def read_later(clerk_id: str, at_ms: int) -> None:
     try:
         read_user.enqueue(clerk_id)
     except Exception as error:  # noqa: BLE001  # every backend has its own errors, and no page is to fail for them
-        logger.warning("A read was not put into the queue, the next sync does it (%s)", type(error).__name__)
+        logger.warning(
+            "A read was not put into the queue, the next sync does it (%s)",
+            type(error).__name__,
+            extra=told(Log.READ_NOT_QUEUED),
+        )
 
 
 def _run(part: Part) -> dict[str, int]:
@@ -122,7 +127,7 @@ def _run(part: Part) -> dict[str, int]:
         return parts.run(part)
     except LeaseHeld as error:
         # The work is being done; a failed task would be a false alarm.
-        logger.info("%s", error)
+        logger.info("%s", error, extra=told(Log.PART_HELD, part=part.value))
         return {"another_at_work": 1}
 
 

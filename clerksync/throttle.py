@@ -20,6 +20,7 @@ from django.core.cache import cache
 from clerksync import quiet
 from clerksync.conf import settings
 from clerksync.exceptions import ClerkUnavailable, SyncInterrupted
+from clerksync.logs import Log
 
 T = TypeVar("T")
 Purpose = Literal["sync", "web"]
@@ -189,5 +190,5 @@ def ask_cache(question: Callable[[], T]) -> T | None:
     try:
         return question()
     except Exception as error:  # noqa: BLE001  # every backend has its own errors, and a cache that is down is a miss
-        quiet.warn(logger, "The cache does not answer, so pauses are not shared: %s", error)
+        quiet.warn(logger, Log.CACHE_AWAY, "The cache does not answer, so pauses are not shared: %s", error)
         return None

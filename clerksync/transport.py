@@ -21,6 +21,7 @@ from clerksync import __version__, answers, signals
 from clerksync.answers import Answer
 from clerksync.connections import DeadlineAdapter, ends_by
 from clerksync.exceptions import BudgetSpent, ClerkUnavailable, InvalidResponse
+from clerksync.logs import Log, clean, told
 from clerksync.throttle import Patience, Throttle, backoff
 
 API_VERSION = "2026-05-12"
@@ -103,7 +104,13 @@ class Transport:
             attempt += 1
             trouble = outcome.describe() if isinstance(outcome, Answer) else outcome
             why = f"{request}: no answer before the deadline; the last of {attempt} tries: {trouble}"
-            logger.info("%s, try %d: %s", request, attempt, trouble)
+            logger.info(
+                "%s, try %d: %s",
+                request,
+                attempt,
+                clean(trouble),
+                extra=told(Log.API_RETRIED, attempt=attempt),
+            )
             if isinstance(outcome, Answer) and outcome.status == 429:
                 self._slow_down(outcome, attempt=attempt)
             else:

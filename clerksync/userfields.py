@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from clerksync.conf import settings
 from clerksync.fields import WATCHED, UserFields
 from clerksync.linkreports import Problem, ProblemKind
+from clerksync.logs import Log, told, where
 from clerksync.placeholders import PlaceholderRules
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ class FieldRules:
             try:
                 value = _value(rule, row, user)
             except Exception as error:  # the project's own code may raise anything
-                logger.exception("the callable of %s in CLERKSYNC_USER_FIELDS failed", rule.target)
+                logger.error(
+                    "the callable of %s in CLERKSYNC_USER_FIELDS failed",
+                    rule.target,
+                    exc_info=where(error),
+                    extra=told(Log.LINK_FAILED, field=rule.target),
+                )
                 change.leave(rule.target, f"the callable failed ({type(error).__name__})")
                 continue
             if value != current and not (_is_blank(value) and _is_blank(current)):

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from clerksync import alarms, events, journal, status, webhooks
 from clerksync.conf import settings
 from clerksync.exceptions import WebhookError
+from clerksync.logs import Log, clean, told, where
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,22 @@ def webhook(request: HttpRequest) -> HttpResponse:
         receipt = events.receive(body, delivery)
     except WebhookError as error:
         return _reject(error)
-    except DatabaseError:
-        logger.exception("webhook not recorded: the database failed; Clerk will deliver it again")
+    except DatabaseError as error:
+        logger.error(
+            "webhook not recorded: the database failed; Clerk will deliver it again",
+            exc_info=where(error),
+            extra=told(Log.WEBHOOK_NOT_RECORDED),
+        )
         return JsonResponse({"error": "unavailable"}, status=503, headers={"Retry-After": RETRY_AFTER})
     finally:
         alarms.look_now_and_then()
     if receipt.status == "parked":
-        logger.warning("webhook %s parked: %s", delivery.svix_id, receipt.reason)
+        logger.warning(
+            "webhook %s parked: %s",
+            clean(delivery.svix_id),
+            clean(receipt.reason),
+            extra=told(Log.WEBHOOK_PARKED, svix_id=clean(delivery.svix_id)),
+        )
     return JsonResponse({"status": receipt.status})
 
 
@@ -98,9 +108,12 @@ def _read(request: HttpRequest) -> bytes:
 
 def _reject(error: WebhookError) -> HttpResponse:
     """Answer shortly, log at INFO (a forger must not mail the admins), and count."""
-    logger.info("%s", error)
+    logger.info("%s", error, extra=told(Log.WEBHOOK_REJECTED, reason=error.reason))
     try:
         journal.count_rejection(error.reason)
     except DatabaseError:
-        logger.warning("a rejected webhook could not be counted: the database failed")
+        logger.warning(
+            "a rejected webhook could not be counted: the database failed",
+            extra=told(Log.WEBHOOK_NOT_COUNTED),
+        )
     return JsonResponse({"error": "not accepted"}, status=error.status)

@@ -17,6 +17,7 @@ from clerksync import known, linking, quiet
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
 from clerksync.freshness import aware
+from clerksync.logs import Log
 from clerksync.models import ClerkUser
 from clerksync.records import DELETED, INCOMPLETE
 from clerksync.sessions import Session
@@ -96,7 +97,7 @@ class Visit:
             try:
                 self._row = _load(self.session.claims.user_id)
             except (DatabaseError, InterfaceError) as error:
-                quiet.warn(logger, "The table of users cannot be read: %s", error)
+                quiet.warn(logger, Log.PAGE_WITHOUT_TABLE, "The table of users cannot be read: %s", error)
             self._is_read = True
         return self._row
 
@@ -123,7 +124,7 @@ class Visit:
             # Of the row, too: not every model has is_active, and it may not have been written yet.
             user = None if row is None or row.is_shut_out else django_user_of(row)
         except (DatabaseError, InterfaceError) as error:
-            quiet.warn(logger, "The Django user cannot be read: %s", error)
+            quiet.warn(logger, Log.PAGE_WITHOUT_TABLE, "The Django user cannot be read: %s", error)
             user = None
         return AnonymousUser() if user is None or not user.is_active else user
 

@@ -19,6 +19,7 @@ from django.urls import NoReverseMatch, reverse
 
 from clerksync.conf import settings
 from clerksync.exceptions import WebhookError
+from clerksync.logs import Log, told
 
 if TYPE_CHECKING:
     from svix.webhooks import Webhook
@@ -117,7 +118,11 @@ def verify(body: bytes, headers: Mapping[str, str]) -> Delivery:
             if _matches(secret, body, one):
                 return Delivery(one.id, int(one.timestamp) * 1000, fingerprint(secret))
     hint = _hint(secrets, body, fresh)
-    logger.info("webhook rejected: no signature matches%s", hint and f"; {hint}")
+    logger.info(
+        "webhook rejected: no signature matches%s",
+        hint and f"; {hint}",
+        extra=told(Log.WEBHOOK_REJECTED, reason="signature"),
+    )
     raise WebhookError("signature", status=400)
 
 

@@ -38,6 +38,7 @@ from clerksync.events import off
 from clerksync.findings import Cause, Finding, FindingKind, Summary
 from clerksync.linkreports import ProblemKind
 from clerksync.linkrules import parse_rule
+from clerksync.logs import Log
 from clerksync.models import WebhookEvent
 from clerksync.placeholders import PlaceholderRules
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
@@ -385,6 +386,11 @@ def test_health_check__as_shown() -> None:
     [pattern] = shown["urlpatterns"]
     answer = async_to_sync(pattern.callback)(RequestFactory().get("/health/?format=json"))
     assert (answer.status_code, b"No full sync has been completed yet" in answer.content) == (500, True)
+
+
+def test_logs__all_named() -> None:
+    """The table has every name of a record."""
+    assert sorted(names(section("Logs"), heading="Event")) == sorted(log.value for log in Log)
 
 
 @pytest.mark.django_db

@@ -31,6 +31,7 @@ from clerksync.doctor.clerk import Told
 from clerksync.doctor.database import DatabaseFacts
 from clerksync.doctor.findings import GROUP_OF, Finding, State, problem, skipped
 from clerksync.doctor.limits import TookTooLong, within
+from clerksync.logs import Log, told
 
 T = TypeVar("T")
 
@@ -137,7 +138,12 @@ class _Examination:
         except TookTooLong:
             self._fail(name, f"took longer than {seconds:.2g} seconds")
         except Exception as error:  # whatever is broken in a project, the others are to be told of
-            logger.debug("the part %s of the examination failed", name, exc_info=True)
+            logger.debug(
+                "the part %s of the examination failed",
+                name,
+                exc_info=True,
+                extra=told(Log.EXAMINATION_FAILED, part=name),
+            )
             self._fail(name, f"failed unexpectedly ({type(error).__name__})")
         return None
 

@@ -13,6 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from clerksync import alarms
+from clerksync.logs import Log, told
 from clerksync.metrics import access
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
     try:
         body, content_type = render(request.headers.get("Accept", ""))
     except DatabaseError as error:
-        logger.warning("the metrics cannot be read: %s", type(error).__name__)
+        logger.warning(
+            "the metrics cannot be read: %s", type(error).__name__, extra=told(Log.METRICS_UNREADABLE)
+        )
         return HttpResponse("The database cannot be read.\n", status=503, content_type=_PLAIN)
     return HttpResponse(body, content_type=content_type)
 
