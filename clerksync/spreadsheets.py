@@ -6,7 +6,13 @@ from __future__ import annotations
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
+#: What a terminal obeys, but for the line ends and tabs that a quoted cell may hold.
+_CONTROLS = {
+    number: f"\\u{number:04x}" for number in (*range(32), *range(127, 160)) if number not in (9, 10, 13)
+}
+
+
 def csv_cell(value: str | None) -> str:
-    """The text as a cell, with an apostrophe in front if it looks like a formula."""
-    text = value or ""
+    """The text as a cell: an apostrophe in front if it looks like a formula, control characters as escapes."""
+    text = (value or "").translate(_CONTROLS)
     return f"'{text}" if text.startswith(FORMULA) else text
