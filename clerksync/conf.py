@@ -320,6 +320,10 @@ class Settings:
     LINK_BY = Setting[tuple[str, ...]]((), problem=_strings)
     #: Fields of AUTH_USER_MODEL, and what they are taken from.
     USER_FIELDS = Setting[dict[str, Any]]({}, problem=_user_fields)
+    #: Keep a row for each change of a user.
+    HISTORY = Setting[bool](False, problem=_boolean)
+    #: Days that these are kept.
+    HISTORY_DAYS = Setting[int](365, problem=_positive)
     #: What becomes of rows of deleted users: kept whole, kept without content, or removed.
     ON_DELETE = Setting[str]("keep", problem=_on_delete)
     #: Days after the delete until that is done; 0: by the next prune.

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from clerksync import __version__, mirror
 from clerksync.conf import settings
-from clerksync.models import ClerkUser, SyncRun, WebhookEvent
+from clerksync.models import ClerkUser, ClerkUserChange, SyncRun, WebhookEvent
 from clerksync.userfields import has_column
 
 Json = dict[str, Any]
@@ -27,6 +27,7 @@ def disclose(clerk_id: str) -> Json:
         "row": None if user is None else _row(user),
         "payload": None if user is None else _content(user.payload_text),
         "events": [_event(event) for event in _events(clerk_id)],
+        "history": [_change(change) for change in _history(clerk_id)],
         "syncs": [_run(run, clerk_id) for run in _runs(clerk_id)],
         "django_user": None if user is None or user.user is None else _django_user(user.user),
     }
@@ -58,6 +59,16 @@ def _content(text: str | None) -> Any:
     except (ValueError, RecursionError):
         return text
     return value
+
+
+def _history(clerk_id: str) -> Any:
+    changes = ClerkUserChange.objects.using(mirror.database()).filter(clerk_id=clerk_id)
+    return changes.order_by("revision").iterator(chunk_size=200)
+
+
+def _change(change: ClerkUserChange) -> Json:
+    names = ("revision", "outcome", "source", "provenance", "at_ms", "written_at", "fields")
+    return {name: getattr(change, name) for name in names}
 
 
 def _runs(clerk_id: str) -> Any:

@@ -6,6 +6,7 @@
     |-- PayloadError             a user, an event or an answer that cannot be understood
     |-- WebhookError             a delivery that is not accepted; carries the status to answer
     |-- TokenError               a session token that is not accepted; carries the reason
+    |-- PastUnknown              what a user was at a time that no history goes back to
     |-- ClerkError               Clerk did not give what was asked for
     |   |-- ClerkUnavailable     no answer, 5xx or 429, after all retries
     |   |   `-- BudgetSpent      not asked: the rate limit leaves no room in time
@@ -83,6 +84,10 @@ class TokenError(ClerkSyncError):
     def __init__(self, reason: TokenReason, detail: str = "") -> None:
         super().__init__(f"session token not accepted: {reason}{detail and f' ({detail})'}")
         self.reason = reason
+
+
+class PastUnknown(ClerkSyncError):
+    """What a user was at some time is not known: there was none, or the history does not go back so far."""
 
 
 class ClerkError(ClerkSyncError):

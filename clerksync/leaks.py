@@ -14,7 +14,7 @@ from django.db.models import CharField, JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from clerksync.fields import UserFields
-from clerksync.models import ClerkUser, WebhookEvent
+from clerksync.models import ClerkUser, ClerkUserChange, WebhookEvent
 
 #: Shorter texts are found everywhere, and are nobody's.
 MIN_LENGTH = 3
@@ -29,6 +29,7 @@ _IDENTIFYING = re.compile(r".@.|^\+?\d{7,}$|^0x[0-9a-fA-F]{20,}$")
 #: By which columns a row is about somebody.
 _OWNERS: dict[type[Model], tuple[str, ...]] = {
     ClerkUser: ("clerk_id",),
+    ClerkUserChange: ("clerk_id",),
     WebhookEvent: ("user_id", "object_id"),
 }
 
@@ -115,7 +116,7 @@ def _texts(value: Any, key: str = "") -> Iterator[str]:
         case dict():
             for name, inner in value.items():
                 yield from _texts(inner, name)
-        case list():
+        case list() | tuple():
             for inner in value:
                 yield from _texts(inner, key)
 

@@ -11,11 +11,13 @@ from django.db import router
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from clerksync import history
 from clerksync.leaks import holding
-from clerksync.models import Alarm, ScheduledJob, SyncRun, WebhookEvent
+from clerksync.models import Alarm, ClerkUserChange, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.runs import RESUME_WITHIN
 
 _EVENTS = WebhookEvent._meta.db_table
+_CHANGES = ClerkUserChange._meta.db_table
 _ID = re.compile(r"[\w-]+")
 #: What stands in a text in the place of an id.
 FORGOTTEN = "a forgotten user"
@@ -24,9 +26,11 @@ GONE = "nothing is kept of its user any more"
 
 
 def blank(ids: Sequence[str]) -> Counter[str]:
-    """Drop the content of the events about these users, as far as their columns tell; by index."""
-    about = _events().filter(Q(object_id__in=ids) | Q(user_id__in=ids)) if ids else _events().none()
-    return Counter({_EVENTS: _drop_content(about)})
+    """Drop the change history of these users, and the content of the events that are about them; by index."""
+    if not ids:
+        return Counter()
+    about = _events().filter(Q(object_id__in=ids) | Q(user_id__in=ids))
+    return Counter({_EVENTS: _drop_content(about), _CHANGES: history.forget(ids)})
 
 
 def blank_texts(ids: Sequence[str], values: Collection[str]) -> Counter[str]:

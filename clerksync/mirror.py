@@ -18,7 +18,7 @@ from django.db import connections, router, transaction
 from django.db.models.functions import Collate
 from django.utils import timezone
 
-from clerksync import forgotten, signals
+from clerksync import forgotten, history, signals
 from clerksync.breaker import check_deletes
 from clerksync.decisions import fold
 from clerksync.exceptions import SyncError
@@ -165,6 +165,7 @@ class _Batch:
         self.max_deletes = max_deletes
         self.compare_all = compare_all
         self.with_fields = with_fields or signals.user_updated.has_listeners(ClerkUser)
+        self.recorder = history.recorder(self.using)
         self.changes: dict[str, Change] = {}
 
     def run(self, rows: Mapping[str, Row] | None, *, dry_run: bool, savepoint: bool) -> dict[str, Change]:
@@ -197,15 +198,22 @@ class _Batch:
         """Write until no other process was faster; what lost a race is decided again."""
         now = timezone.now()
         for _ in range(MAX_ROUNDS):
+            old = self.recorder.look(pending) if self.recorder else {}
             if self.table.write(pending, now=now) == len(pending):
+                self._record(pending, old, now)
                 return
             stored = self.table.read(sorted(pending))
             lost = [clerk_id for clerk_id in pending if not _is_written(stored, clerk_id, pending[clerk_id])]
+            self._record({key: pending[key] for key in pending.keys() - set(lost)}, old, now)
             pending = self._decide(lost, stored)
             self._check_deletes(pending)
             if not pending:
                 return
         raise SyncError(f"{len(pending)} users are being written by others all the time; run the sync again")
+
+    def _record(self, written: Mapping[str, Decision], old: Mapping[str, history.Old], now: datetime) -> None:
+        if self.recorder:
+            self.recorder.record(written, old, self.by_id, now=now)
 
     def _remember(self, written: Iterable[str]) -> None:
         """Who has come back is forgotten no longer."""

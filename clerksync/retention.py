@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from threading import Event
 
-from clerksync import erasure, journal, runs
+from clerksync import erasure, history, journal, runs
 
 
 def prune(*, days: int | None = None, stop: Event | None = None) -> dict[str, int]:
-    """Let go of old events, of the records of old small syncs, and of deleted users.
+    """Let go of old events, of the records of old small syncs, of old changes, and of deleted users.
 
     Args:
         days: So many days of events are kept, instead of those of the settings.
@@ -20,4 +20,9 @@ def prune(*, days: int | None = None, stop: Event | None = None) -> dict[str, in
     Raises:
         SyncInterrupted: ``stop`` was set; the next run goes on.
     """
-    return {"events": journal.prune(days=days), "runs": runs.prune(), **erasure.prune(stop=stop)}
+    return {
+        "events": journal.prune(days=days),
+        "runs": runs.prune(),
+        "changes": history.prune(),
+        **erasure.prune(stop=stop),
+    }

@@ -24,7 +24,7 @@ from clerksync.client import ClerkClient
 from clerksync.exceptions import ClerkError, PayloadError, StillInClerk
 from clerksync.leaks import Leak
 from clerksync.linkreports import told
-from clerksync.models import ClerkUser, WebhookEvent
+from clerksync.models import ClerkUser, ClerkUserChange, WebhookEvent
 from clerksync.payloads import Kind, Parser
 from clerksync.reads import Reader
 
@@ -164,8 +164,10 @@ def _ask(clerk_id: str, *, force: bool) -> bool | None:
 
 
 def _values_of(row: ClerkUser | None, clerk_id: str) -> frozenset[str]:
-    """The user's texts, as the row and the user's events have them."""
+    """The user's texts, as the row, the history and the user's events have them."""
     found = frozenset[str]() if row is None else leaks.values_of(row)
+    for change in ClerkUserChange.objects.filter(clerk_id=clerk_id):
+        found |= leaks.texts_of(list(change.fields.values()))
     for event in _events(clerk_id).filter(object_id=clerk_id, payload_text__isnull=False):
         try:
             found |= leaks.texts_of((event.payload or {}).get("data"))

@@ -82,6 +82,8 @@ _READERS = {
     "CLERKSYNC_LINK_USERS": env.boolean,
     "CLERKSYNC_LINK_BY": env.words,
     "CLERKSYNC_USER_FIELDS": env.rules,
+    "CLERKSYNC_HISTORY": env.boolean,
+    "CLERKSYNC_HISTORY_DAYS": env.whole,
     "CLERKSYNC_ANONYMIZE_AFTER_DAYS": env.whole,
     "CLERKSYNC_ADMIN_PHOTOS": env.boolean,
     "CLERKSYNC_ADMIN_MASK": env.boolean,

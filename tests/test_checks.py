@@ -134,6 +134,8 @@ WRONG_TYPES = {
         {"email": ("email", "never")},
         'must be a dict of field names to a column, (column, "always" or "blank") or a callable',
     ),
+    "CLERKSYNC_HISTORY": ("yes", "must be True or False"),
+    "CLERKSYNC_HISTORY_DAYS": (0, "must be a whole number above 0"),
     "CLERKSYNC_ON_DELETE": ("drop", "must be 'keep', 'anonymize' or 'delete'"),
     "CLERKSYNC_ANONYMIZE_AFTER_DAYS": (None, "must be a whole number, 0 or more"),
     "CLERKSYNC_USER_ON_DELETE": (

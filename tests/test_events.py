@@ -234,5 +234,5 @@ def test_prune__command(capsys: pytest.CaptureFixture[str]) -> None:
     deliver(changed(now_ms()))
     WebhookEvent.objects.update(received_at="2020-01-01T00:00:00Z")
     call_command("prune_clerk_data")
-    told = "1 events deleted, 0 records of syncs deleted, 0 users anonymized, 0 rows of users removed\n"
+    told = "1 events deleted, 0 records of syncs deleted, 0 changes of users deleted, 0 users anonymized, 0 rows of users removed\n"
     assert capsys.readouterr().out == told

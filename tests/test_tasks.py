@@ -76,7 +76,13 @@ def test_parts__immediate(clerk: FakeClerk) -> None:
     assert {status(result) for result in results.values()} == {"SUCCESSFUL"}
     assert results["sync_full"].return_value["created"] == 3
     assert results["sync_incremental"].return_value["requests"] <= 2
-    assert results["prune_events"].return_value == {"events": 0, "runs": 0, "anonymized": 0, "removed": 0}
+    assert results["prune_events"].return_value == {
+        "events": 0,
+        "runs": 0,
+        "changes": 0,
+        "anonymized": 0,
+        "removed": 0,
+    }
     assert differences(clerk) == {}
     assert set(SyncRun.objects.values_list("kind", flat=True)) == {"full", "incremental"}
 

@@ -24,6 +24,8 @@ from clerksync.admin.anonymizing import AnonymizingAdmin
 from clerksync.admin.columns import columns_for, is_masked, may_read_again
 from clerksync.admin.exporting import ExportingAdmin
 from clerksync.admin.reading import MAX_USERS, read_again
+from clerksync.admin.timeline import entries
+from clerksync.conf import settings
 from clerksync.models import ClerkUser
 
 #: What the list shows; metadata and payload are kilobytes a user.
@@ -176,4 +178,6 @@ class ClerkUserAdmin(ExportingAdmin, AnonymizingAdmin):
         """Say whether the buttons are shown."""
         context["may_read_again"] = self.has_read_again_permission(request)
         context["may_anonymize"] = self.has_anonymize_permission(request)
+        if settings.HISTORY and (user := kwargs.get("obj")) is not None:
+            context["timeline"] = entries(user.pk, masked=is_masked(request))
         return super().render_change_form(request, context, *args, **kwargs)

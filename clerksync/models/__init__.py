@@ -5,6 +5,7 @@ from __future__ import annotations
 from clerksync.models.alarms import Alarm, AlarmNotice, AlarmWatch
 from clerksync.models.counts import CountedEvents, HourlyCount, TotalCount
 from clerksync.models.events import RejectedDeliveries, WebhookEvent
+from clerksync.models.history import ClerkUserChange
 from clerksync.models.privacy import ForgottenUser
 from clerksync.models.runs import MirrorState, ScheduledJob, SyncRun
 from clerksync.models.users import SHORT_NAMES, ClerkUser
@@ -15,6 +16,7 @@ __all__ = [
     "AlarmNotice",
     "AlarmWatch",
     "ClerkUser",
+    "ClerkUserChange",
     "CountedEvents",
     "ForgottenUser",
     "HourlyCount",

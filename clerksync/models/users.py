@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db.models.lookups import LessThan
 from django.utils.translation import gettext_lazy as _
 
 from clerksync.managers import ClerkUserQuerySet
+from clerksync.models.past import rebuild
 from clerksync.records import BLANK
 from clerksync.salvage import load_object
 
@@ -168,6 +170,19 @@ class ClerkUser(models.Model):
     def has_module_perms(self, app_label: str) -> bool:
         """Tell that there is no right in Django."""
         return False
+
+    def as_of(self, moment: datetime) -> ClerkUser:
+        """Rebuild the user of an earlier time from the change history; the result is not to be saved.
+
+        Without payload, and without what has no history: sign-in, activity, lock.
+
+        Args:
+            moment: By Clerk's clock; in the current time zone if it names none.
+
+        Raises:
+            PastUnknown: The user was not there yet, or the history does not go back so far.
+        """
+        return rebuild(self, moment)
 
     @property
     def payload(self) -> dict[str, Any] | None:

@@ -162,6 +162,22 @@ def test_user__anonymize(visit: Visit, ids: dict[str, str], clerk_server: FakeCl
     assert visit.overflow() <= 0
 
 
+def test_user__timeline(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk, settings: Any) -> None:
+    """The change history is readable in every width."""
+    settings.CLERKSYNC_HISTORY = True
+    clerk_server.update_user(ids["banned"], last_name="Okonkwo", public_metadata={"plan": "pro", "seats": 12})
+    clerk_server.advance(seconds=60)
+    Syncer(clerk_server).full()
+    log_in(visit)
+    visit.go(page_of(ids["banned"]))
+    timeline = visit.page.get_by_role("region", name="Change history")
+    timeline.scroll_into_view_if_needed()
+    expect(timeline).to_contain_text("Okonkwo")
+    visit.look("timeline")
+    assert visit.overflow() <= 0
+    assert contrast(visit.page, ".clerksync-timeline del") >= 4.5
+
+
 def test_users__export(visit: Visit, ids: dict[str, str]) -> None:
     """A link downloads those whom the list shows."""
     log_in(visit)

@@ -258,6 +258,8 @@ def test_clerk__passed_on_with_types() -> None:
             "email=email, first_name=first_name:blank",
             {"email": "email", "first_name": ["first_name", "blank"]},
         ),
+        "CLERKSYNC_HISTORY": ("true", True),
+        "CLERKSYNC_HISTORY_DAYS": ("90", 90),
         "CLERKSYNC_ON_DELETE": ("anonymize", "anonymize"),
         "CLERKSYNC_ANONYMIZE_AFTER_DAYS": ("30", 30),
         "CLERKSYNC_USER_ON_DELETE": ("shop.users.blank", "shop.users.blank"),

@@ -13,6 +13,7 @@ from clerksync.management.output import errors_as_exit_status, positive
 _WORDS = {
     "events": "events deleted",
     "runs": "records of syncs deleted",
+    "changes": "changes of users deleted",
     "anonymized": "users anonymized",
     "removed": "rows of users removed",
 }
@@ -22,7 +23,8 @@ class Command(BaseCommand):
     """``manage.py prune_clerk_data``."""
 
     help = (
-        "Delete webhook events older than CLERKSYNC_EVENT_RETENTION_DAYS and the records of old small syncs, and "
+        "Delete webhook events older than CLERKSYNC_EVENT_RETENTION_DAYS, changes of users older than "
+        "CLERKSYNC_HISTORY_DAYS and the records of old small syncs, and "
         "anonymize or remove deleted users as CLERKSYNC_ON_DELETE says; in batches. "
         "Exit status: 0 done, 1 the database failed, 2 wrong use."
     )
