@@ -92,6 +92,7 @@ SUITES = (
     Suite(name="admin", rows=("P12",)),
     Suite(name="startup", rows=("P13",), kinds=("sqlite",)),
     Suite(name="audit", rows=("audit",)),
+    Suite(name="history", rows=("history",)),
 )
 
 
