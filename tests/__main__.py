@@ -91,10 +91,13 @@ def _suites(*arguments: str) -> list[Step]:
 
 def _trials(*arguments: str) -> list[Step]:
     """What tries things at random, in a profile; convergence compares the two kinds of databases itself."""
-    return [
+    steps = [
         _pytest("postgresql", CONVERGENCE, *arguments, runner=MEASURED, title="Convergence"),
         *(_pytest(kind, CRASH, *arguments, runner=MEASURED, title="Crashes") for kind in databases.KINDS),
     ]
+    if profiles.is_long():
+        steps.append(Step("Mutants", (sys.executable, "-m", "tests.mutants")))
+    return steps
 
 
 def _fuzzing() -> list[Step]:

@@ -278,6 +278,15 @@ def test_fold__several_observations_are_one_decision() -> None:
     assert (decision.outcome, name(decision.row), decision.row.revision) == (Outcome.CREATED, "Eva", 1)
 
 
+def test_fold__an_older_list_before_a_newer_event_is_no_doubt() -> None:
+    """Of one batch, what comes first is the older version, whatever arrived first."""
+    newer, listed = seen(9, 9), seen(1, 60_000, source=Source.LIST)
+    for batch in ([newer, listed], [listed, newer]):
+        row = fold(None, batch).row
+        assert row is not None
+        assert (row.updated_ms, row.doubt_reason) == (newer.updated_ms, "")
+
+
 def test_fold__any_order_of_webhooks_ends_in_the_same_row() -> None:
     """Order and duplication of a user's events decide nothing."""
     events = [

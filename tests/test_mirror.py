@@ -37,6 +37,17 @@ def many(count: int, **changes: Any) -> list[Observation]:
     return [seen(1, 1, clerk_id=f"user_{number:05}", **changes) for number in range(count)]
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_apply__locks_rows_in_the_order_of_their_ids(count: int) -> None:
+    """By code points, whatever the order of the batch, so that two writers never wait for each other."""
+    ids = [f"user_{'aB'[number % 2]}{number:02}" for number in range(count)]
+    mirror.apply([seen(1, 1, clerk_id=clerk_id) for clerk_id in reversed(ids)])
+    place = "ctid" if connection.vendor == "postgresql" else "rowid"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT clerk_id FROM clerksync_clerkuser ORDER BY {place}")  # noqa: S608  # ours
+        assert [row[0] for row in cursor.fetchall()] == sorted(ids)
+
+
 def test_apply__stores_every_column() -> None:
     """What was parsed is what the model shows."""
     user = user_json(

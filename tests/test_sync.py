@@ -33,6 +33,7 @@ from tests.syncing import (
     last_run,
     on_each_database,
     small_pages,
+    synced,
     table,
     told,
     written,
@@ -420,6 +421,18 @@ def test_state__a_failed_walk_says_nothing(syncer: Syncer) -> None:
     assert (after.updates_as_of, after.deletes_as_of) == (before.updates_as_of, before.deletes_as_of)
     assert last_run().state == SyncRun.State.FAILED
     assert last_run().finished_at is not None
+
+
+def test_state__an_empty_clerk_says_nothing(syncer: Syncer) -> None:
+    """Even if the count agrees, an empty list moves no watermark and puts nobody in doubt."""
+    ids = synced(syncer, 3)
+    before = MirrorState.objects.get()
+    for clerk_id in ids:
+        syncer.clerk.delete_user(clerk_id)
+    assert isinstance(syncer.full().error, SyncIncomplete)
+    after = MirrorState.objects.get()
+    assert (after.updates_as_of, after.deletes_as_of) == (before.updates_as_of, before.deletes_as_of)
+    assert ClerkUser.objects.active().filter(doubt_reason="").count() == 3
 
 
 @pytest.fixture

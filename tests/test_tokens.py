@@ -264,3 +264,13 @@ def test_forgeries__at_the_start(clerk: FakeClerk) -> None:
         assert reason(clerk.token(USER, key=OTHER_KEY, header={"kid": f"ins_{number}"})) == "unknown_key"
     assert tokens.verify(clerk.token(USER)).user_id == USER
     assert len(clerk.requests) == 1
+
+
+def test_memory__until_the_keys_change(clerk: FakeClerk) -> None:
+    """A token is verified anew once there are other keys: its own may have been withdrawn."""
+    source, token = PemKey(clerk.instance.signing_key.public_key()), clerk.token(USER)
+    verifier = tokens.Verifier(rules=Rules(), source=source)
+    claims = verifier.verify(token)
+    assert verifier.recall(token, time.time()) == claims
+    source.edition += 1
+    assert verifier.recall(token, time.time()) is None

@@ -1,4 +1,4 @@
-"""Plays an example again that has failed: ``python -m tests.convergence MACHINE:BLOB``, as the failure said."""
+"""Plays an example again that has failed: ``python -m tests.convergence MACHINE:EXAMPLE``, as the failure said."""
 
 from __future__ import annotations
 
@@ -6,21 +6,28 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests import databases
 from tests.convergence.playing import REPLAY
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FILE = "tests/convergence/test_machines.py"
+#: By machine.
+TESTS = {"Applying": "test_apply_rule", "Whole": "test_whole"}
 
 
-def main() -> int:
-    """Run the tests of the machines on this example alone."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the machine's test on this example alone."""
     parser = argparse.ArgumentParser(prog="python -m tests.convergence", description=__doc__.splitlines()[0])
-    parser.add_argument("example", metavar="MACHINE:BLOB", help="what the failing test said")
-    chosen = parser.parse_args().example
-    environment = {databases.KIND: "postgresql", **os.environ, REPLAY: chosen}
-    command = (sys.executable, "-m", "pytest", "-p", "no:randomly", "tests/convergence/test_machines.py")
+    parser.add_argument("example", metavar="MACHINE:EXAMPLE", help="what the failing test said")
+    example: str = parser.parse_args(arguments).example
+    machine = example.partition(":")[0]
+    if machine not in TESTS:
+        parser.error(f"there is no machine {machine!r}, but: {', '.join(TESTS)}")
+    environment = {databases.KIND: "postgresql", **os.environ, REPLAY: example}
+    command = (sys.executable, "-m", "pytest", "-p", "no:randomly", f"{FILE}::{TESTS[machine]}")
     return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
 

@@ -85,12 +85,22 @@ class Applying(RuleBasedStateMachine):
     @precondition(lambda self: self.clerk.users())
     @rule(data=st.data(), told=st.booleans())
     def delete(self, *, data: st.DataObject, told: bool) -> None:
-        clerk_id = self._any_user(data)
+        self._delete(self._any_user(data), told=told)
+
+    def _delete(self, clerk_id: str, *, told: bool) -> None:
         self.clerk.delete_user(clerk_id)
         event = Observation(
             clerk_id=clerk_id, source=Source.WEBHOOK, kind=Kind.DELETED, observed_ms=self.clock.now_ms()
         )
         self._announce(event, told=told)
+
+    @precondition(lambda self: self.clerk.users())
+    @rule(data=st.data(), name=st.sampled_from("ABC"))
+    def change_and_delete(self, data: st.DataObject, name: str) -> None:
+        """Both are told, and arrive in any order."""
+        clerk_id = self._any_user(data)
+        self._tell(self.clerk.update_user(clerk_id, first_name=name), told=True)
+        self._delete(clerk_id, told=True)
 
     # Reads, which may arrive much later than they were made --------------------------
 

@@ -8,88 +8,32 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
-from typing import Any, ClassVar
+from datetime import timedelta
+from typing import Any
 
+from django.db.models import F
 from django.test import override_settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
-from clerksync import replay
+from clerksync import erasure, replay
 from clerksync.models import ClerkUser
-from tests.convergence import changes, checks
-from tests.convergence.entrances import ANY, Entrances
-from tests.convergence.twins import SmallPages, Twins, load_page
-from tests.convergence.world import Happened, Kind, World
+from tests.convergence import checks
+from tests.convergence.entrances import ANY
+from tests.convergence.living import EVENTS, WHO, Living
+from tests.convergence.twins import SmallPages, load_page
+from tests.convergence.world import Kind
 from tests.deliveries import post
 from tests.figures import tell
 from tests.syncing import table, written
 
-WHO = st.integers(0, 20)
-EVENTS = st.sampled_from(sorted(changes.OF_A_USER))
 #: Right before which request for a list something happens, and what, to whom.
 MEANWHILE = st.none() | st.tuples(st.integers(0, 6), EVENTS, WHO)
 ALLOWED = st.sampled_from([None, ANY])
 
 
-class Whole(RuleBasedStateMachine):
+class Whole(Living):
     """Clerk changes, tells or does not tell, and is read; whatever arrives, the mirror follows."""
-
-    twins: ClassVar[Twins]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stack = ExitStack()
-        self.world = World(self.twins)
-        self.run = Entrances(self.twins)
-        self.before: checks.Rows = {}
-
-    @initialize(
-        people=st.sampled_from([0, 2, 14]),
-        cursor=st.sampled_from(["error", "ignored", "empty"]),
-        refresh=st.sampled_from(["inline", "mark"]),
-    )
-    def begin(self, people: int, cursor: Any, refresh: str) -> None:
-        """Users who were there before the mirror was."""
-        self.stack.enter_context(override_settings(CLERKSYNC_REFRESH=refresh))
-        self.inline = refresh == "inline"
-        self.twins.begin(unknown_cursor=cursor)
-        for number in range(people):
-            created_at = self.world.now_ms - 3_600_000 + 1_000 * (number // 3)  # three share a millisecond
-            self.world.do(changes.create(created_at=created_at), told=False)
-
-    # Clerk -------------------------------------------------------------------------
-
-    @rule(ms=st.sampled_from([0, 1, 7, 900, 5_000, 61_000, 400_000]))
-    def pass_time(self, ms: int) -> None:
-        self.world.pass_time(ms)
-
-    @precondition(lambda self: len(self.world.present) < 18)
-    @rule(told=st.booleans())
-    def create(self, *, told: bool) -> None:
-        self.world.do(changes.create(email="shared@harbour-works.io"), told=told)
-
-    @precondition(lambda self: self.world.present)
-    @rule(what=EVENTS, who=WHO, told=st.booleans())
-    def change(self, *, what: str, who: int, told: bool) -> None:
-        self.world.do(self._change(what, who), told=told)
-
-    @precondition(lambda self: self.world.present)
-    @rule(who=WHO, name=st.sampled_from("AB"))
-    def change_before_replicas_know(self, who: int, name: str) -> None:
-        self.world.lag(self._someone(who), name)
-
-    @precondition(lambda self: self.world.present)
-    @rule(who=WHO)
-    def change_past_the_mirror(self, who: int) -> None:
-        """Somebody's script puts a placeholder where the mirror writes; the next walk mends it."""
-        clerk_id = self._someone(who)
-
-        def spoil(clerk: SmallPages) -> int:
-            return ClerkUser.objects.filter(pk=clerk_id, state="active").update(email="user@example.com")
-
-        if self.twins.each(spoil):
-            self.world.lost.append(Happened(Kind.SILENT, clerk_id, self.world.now_ms))
 
     # Webhooks ------------------------------------------------------------------------
 
@@ -104,7 +48,8 @@ class Whole(RuleBasedStateMachine):
     def redeliver(self, number: int) -> None:
         """A message that arrived before is a duplicate."""
         message = self.world.sent[number % len(self.world.sent)]
-        assert self._post(message.delivery()) == "duplicate"
+        is_forgotten = message.happened.clerk_id in self.world.removed
+        assert self._post(message.delivery()) == "duplicate" or is_forgotten
 
     @precondition(lambda self: self.world.pending)
     @rule(number=WHO)
@@ -147,20 +92,30 @@ class Whole(RuleBasedStateMachine):
         claim=st.sampled_from(["none", "A", "B"]),
         after=st.sampled_from([0, 300, None]),
         later=st.booleans(),
+        unknown=st.booleans(),
     )
-    def load_page(self, *, who: int, claim: str, after: int | None, later: bool) -> None:
-        """With a token of anybody's; ``later`` than the last read for a session, so that another may follow."""
+    def load_page(self, *, who: int, claim: str, after: int | None, later: bool, unknown: bool) -> None:
+        """With a token of anybody's.
+
+        ``later`` than the last read for a session, so that another may follow; ``unknown`` to the replica
+        that answers, if the user is new.
+        """
         clerk_id = self._anyone(who)
+        unknown = unknown and self.world.is_new(clerk_id)
 
         def load(clerk: SmallPages) -> Any:
             if later:
                 ClerkUser.objects.update(checked_at=None)
-            return load_page(clerk, clerk_id, {"first": None if claim == "none" else claim})
+            if unknown:
+                clerk.fail(404, on=f"GET /v1/users/{clerk_id}")
+            told = load_page(clerk, clerk_id, {"first": None if claim == "none" else claim})
+            clerk.clear_faults()
+            return told
 
         was = self.before.get(clerk_id)
         with override_settings(CLERKSYNC_REFRESH_AFTER=after):
             told = self.twins.each(load)
-        if was is None and clerk_id in self.world.clerk:
+        if was is None and clerk_id in self.world.clerk and not unknown:
             assert not told["is_none"]
             assert table()[clerk_id]["state"] == "active"
 
@@ -170,6 +125,17 @@ class Whole(RuleBasedStateMachine):
         rows = [written(alias) for alias in self.twins.clerks]
         self.twins.each(lambda clerk: self.run.audit(fix=fix))
         assert fix or [written(alias) for alias in self.twins.clerks] == rows
+
+    @rule(what=st.sampled_from(["anonymize", "delete"]))
+    def let_go(self, what: str) -> None:
+        """An hour later nothing, or nobody, is left of deleted users."""
+
+        def prune(clerk: SmallPages) -> Any:
+            ClerkUser.objects.update(last_written=F("last_written") - timedelta(hours=2))
+            return erasure.prune()
+
+        with override_settings(CLERKSYNC_ON_DELETE=what, CLERKSYNC_ANONYMIZE_AFTER_DAYS=0):
+            self.twins.each(prune)
 
     # What must hold ------------------------------------------------------------------
 
@@ -200,15 +166,21 @@ class Whole(RuleBasedStateMachine):
         while self.world.pending:
             self._deliver(len(self.world.pending) - 1, again=False)
         self.nothing_promised_is_broken()
-        kinds = self.world.lost_kinds()
-        if kinds - {Kind.UPDATE}:
-            self.twins.each(lambda clerk: self._read_everybody())
-        elif kinds:
-            self.twins.each(lambda clerk: self.run.sync_changed())
+        self._find_out()
         self._settle_doubts()
         self.twins.each(lambda clerk: checks.check_end(self.world))
         if self.world.present:
             self.twins.each(lambda clerk: self.run.find_nothing())
+
+    def _find_out(self) -> None:
+        """Read whatever no event will tell; a walk that was cut is resumed, and only the next one sees all."""
+        for _ in range(2):
+            kinds = self.world.lost_kinds()
+            if kinds - {Kind.UPDATE}:
+                self.twins.each(lambda clerk: self._read_everybody())
+            elif kinds:
+                self.twins.each(lambda clerk: self.run.sync_changed())
+            self.nothing_promised_is_broken()
 
     def _settle_doubts(self) -> None:
         """What a replica has shown needs two reads, a minute apart."""
@@ -221,20 +193,6 @@ class Whole(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------------------------
 
-    def _someone(self, who: int) -> str:
-        """A user of Clerk's, of whom everybody knows everything."""
-        present = self.world.present
-        self.world.catch_up(present[who % len(present)])
-        return present[who % len(present)]
-
-    def _anyone(self, who: int) -> str:
-        """A user who was there once."""
-        known = self.world.known
-        return known[who % len(known)]
-
-    def _change(self, what: str, who: int) -> Callable[[SmallPages], Happened]:
-        return changes.OF_A_USER[what](self._someone(who))
-
     def _read_everybody(self) -> Any:
         """A walk; but nobody believes the empty list of an empty Clerk."""
         if self.world.present:
@@ -244,7 +202,8 @@ class Whole(RuleBasedStateMachine):
     def _deliver(self, number: int, *, again: bool) -> None:
         message = self.world.take(number % len(self.world.pending), keep=again)
         is_new = self.world.sent.count(message) == 1
-        assert (self._post(message.delivery()) != "duplicate") == is_new
+        is_forgotten = message.happened.clerk_id in self.world.removed
+        assert (self._post(message.delivery()) != "duplicate") == is_new or is_forgotten
 
     def _post(self, delivery: Any) -> Any:
         return self.twins.each(lambda clerk: post(delivery).json()["status"])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import HealthCheck, Phase, __version__, reproduce_failure, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-#: ``MACHINE:BLOB``, as the command that is printed sets it.
+#: ``MACHINE:EXAMPLE``, as the command that is printed sets it.
 REPLAY = "CLERKSYNC_TEST_REPLAY"
 _BLOB = re.compile(r"@reproduce_failure\('[^']*', b'([^']*)'\)")
 _PHASES = (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)  # explaining takes minutes
@@ -27,11 +27,11 @@ class Budget:
 
 
 def play(machine: type[RuleBasedStateMachine], budget: Budget) -> None:
-    """Try examples; or the one that the environment names, if it is this machine's."""
-    name, _, blob = os.environ.get(REPLAY, "").partition(":")
-    if name:
-        if name == machine.__name__:
-            _run(reproduce_failure(__version__, blob.encode())(machine), budget, examples=1)
+    """Try examples; or play the one that the environment names."""
+    example = os.environ.get(REPLAY)
+    if example:
+        again = type(machine.__name__, (machine,), {})
+        _run(reproduce_failure(__version__, example.partition(":")[2].encode())(again), budget, examples=1)
         return
     end, left = time.monotonic() + budget.seconds, budget.examples
     while left > 0 and time.monotonic() < end:

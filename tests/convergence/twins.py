@@ -17,7 +17,7 @@ from django.test import Client, override_settings
 
 from clerksync import known
 from clerksync.client import ClerkClient
-from clerksync.models import ClerkUser, MirrorState, SyncRun, WebhookEvent
+from clerksync.models import ClerkUser, ForgottenUser, MirrorState, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk, Request, Response, VirtualClock, serve
 from clerksync.testing.listing import UnknownCursor
 from clerksync.throttle import Clock, Throttle, throttle_for
@@ -81,7 +81,7 @@ class Twins:
                 clock=VirtualClock(start_ms=start_ms),
                 unknown_cursor=unknown_cursor,
             )
-            for model in (ClerkUser, MirrorState, SyncRun, WebhookEvent):
+            for model in (ClerkUser, ForgottenUser, MirrorState, SyncRun, WebhookEvent):
                 model._default_manager.using(alias).all().delete()
 
     def each(self, act: Callable[[SmallPages], T]) -> T:

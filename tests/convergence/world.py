@@ -17,6 +17,8 @@ Json = dict[str, Any]
 
 #: A replica may show a change so much later than its event tells it; CLERKSYNC_OVERLAP is twice that.
 LAG_MS = 60_000
+#: So long some replicas may not know a user who was created.
+NEW_MS = 50_000
 
 
 class Kind(StrEnum):
@@ -73,6 +75,9 @@ class World:
         #: Changes that replicas do not show yet: told, but neither listed nor read.
         self.unlisted: dict[str, Json] = {}
         self.lagged: set[str] = set()
+        #: Users of whom there was a tombstone, and of whom there is not even that any more.
+        self.buried: set[str] = set()
+        self.removed: set[str] = set()
         self._messages = 0
 
     @property
@@ -94,6 +99,10 @@ class World:
     def known(self) -> list[str]:
         """The ids of all users that there ever were."""
         return list(self.listed)
+
+    def is_new(self, clerk_id: str) -> bool:
+        """Whether not every replica need know the user yet."""
+        return clerk_id in self.clerk and self.clerk.get(clerk_id)["created_at"] + NEW_MS > self.now_ms
 
     def do(self, change: Change, *, told: bool) -> None:
         """Make a change."""
