@@ -20,7 +20,7 @@ from clerksync.envelopes import SECRET_TYPES, Event, observe, parse_event
 from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
 from clerksync.models import WebhookEvent
-from clerksync.payloads import Kind, Observation, Parser
+from clerksync.payloads import Kind, Observation, Parser, Source
 from clerksync.records import Outcome, Row, is_blank
 from clerksync.webhooks import Delivery
 
@@ -39,11 +39,11 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What is to become of an event, and the observation that it carries."""
+    """What is to become of an event, and the observations of its user."""
 
     state: WebhookEvent.State
     reason: str = ""
-    observation: Observation | None = None
+    observations: tuple[Observation, ...] = ()
     row: Row | None = None
 
 
@@ -84,7 +84,7 @@ def _judge(event: Event, delivery: Delivery) -> _Verdict:
         )
     except PayloadError as error:
         problem = str(error)
-    pinned, row = mirror.read_with_instance(observation.clerk_id if observation else event.user_id)
+    pinned, deletes_ms, row = mirror.read_known(observation.clerk_id if observation else event.user_id)
     if pinned and event.instance_id != pinned:
         return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
     if problem:
@@ -93,8 +93,27 @@ def _judge(event: Event, delivery: Delivery) -> _Verdict:
         return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED, row=row)
     if row is None and observation.kind is Kind.USER and not observation.full:
         return _Verdict(State.PARKED, f"too little of an unknown user: {observation.clerk_id}")
-    state, reason = _state_of(fold(row, [observation]).outcome)
-    return _Verdict(state, reason, observation, row)
+    observations: tuple[Observation, ...] = (observation,)
+    is_new = row is None and observation.kind is Kind.USER
+    if is_new and deletes_ms is not None and observation.observed_ms <= deletes_ms:
+        observations += (_unlisted(observation, deletes_ms),)
+    state, reason = _state_of(fold(row, observations).outcome)
+    return _Verdict(state, reason, observations, row)
+
+
+def _unlisted(observation: Observation, deletes_ms: int) -> Observation:
+    """What a walk has shown that began after the event, and after which the user is not in the table.
+
+    Its user may be gone: if the event of the delete is lost, nothing but the doubt would tell before the next walk.
+    """
+    return Observation(
+        clerk_id=observation.clerk_id,
+        source=Source.LIST,
+        kind=Kind.MISSED,
+        updated_ms=observation.updated_ms,  # judged after the event
+        observed_ms=deletes_ms,
+        provenance=observation.provenance,
+    )
 
 
 def _state_of(outcome: Outcome) -> tuple[WebhookEvent.State, str]:
@@ -110,20 +129,21 @@ def _state_of(outcome: Outcome) -> tuple[WebhookEvent.State, str]:
 def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool) -> Receipt:
     with transaction.atomic(using=mirror.database()):
         recorded = journal.record(entry, again=again)
-        if recorded.is_new and verdict.observation is not None:
-            verdict = _apply(entry, verdict, verdict.observation)
+        if recorded.is_new and verdict.observations:
+            verdict = _apply(entry, verdict)
         if not recorded.handled:
             transaction.on_commit(partial(_run_handlers, event, entry), using=mirror.database())
     return Receipt(verdict.state.value, verdict.reason) if recorded.is_new else Receipt("duplicate")
 
 
-def _apply(entry: journal.Entry, verdict: _Verdict, observation: Observation) -> _Verdict:
-    rows = {} if verdict.row is None else {observation.clerk_id: verdict.row}
-    change = mirror.apply([observation], rows=rows, savepoint=False)[observation.clerk_id]
+def _apply(entry: journal.Entry, verdict: _Verdict) -> _Verdict:
+    clerk_id = verdict.observations[0].clerk_id
+    rows = {} if verdict.row is None else {clerk_id: verdict.row}
+    change = mirror.apply(verdict.observations, rows=rows, savepoint=False)[clerk_id]
     state, reason = _state_of(change.outcome)
     if state is not verdict.state:  # another process was faster than our decision
         journal.correct(entry.svix_id, state=state, reason=reason)
-    return _Verdict(state, reason, observation)
+    return _Verdict(state, reason, verdict.observations)
 
 
 def call_again(event: Event, delivery: Delivery, *, payload: str) -> list[str]:

@@ -26,7 +26,7 @@ from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
 from clerksync.records import DELETED, Decision, Outcome, Row
-from clerksync.tables import UserTable, Window
+from clerksync.tables import Known, UserTable, Window
 
 #: Two writers may meet at a row now and then, not for ever.
 MAX_ROUNDS = 20
@@ -67,9 +67,9 @@ def page_transaction() -> Iterator[None]:
         UserTable(database()).commit_without_waiting()
 
 
-def read_with_instance(clerk_id: str) -> tuple[str, Row | None]:
-    """The instance whose users the table holds, and one user's bookkeeping: in one statement."""
-    return UserTable(database()).read_with_instance(clerk_id)
+def read_known(clerk_id: str) -> Known:
+    """What is known of the whole table, and one user's bookkeeping: in one statement."""
+    return UserTable(database()).read_known(clerk_id)
 
 
 def unchanged(row: Row) -> Change:

@@ -16,6 +16,7 @@ from clerksync.models import ClerkUser, SyncRun
 from clerksync.pages import SweptPage
 from clerksync.paging import count_is_plausible
 from clerksync.payloads import Parser
+from clerksync.records import ACTIVE, Doubt
 from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.sweep import Sweep
 from clerksync.tally import Report
@@ -147,5 +148,6 @@ class _FullSync(Runner):
 
     def _finish_deletes(self, found: int) -> None:
         self.tally.counts.update(misses.judge_deletes(found, self.known, now_ms=self.client.now_ms()))
-        self.advance(deletes_ms=self.checkpoint.started_ms)
+        if not ClerkUser.objects.needs_refresh().filter(state=ACTIVE, doubt_reason=Doubt.ABSENT).exists():
+            self.advance(deletes_ms=self.checkpoint.started_ms)  # else somebody missing could not be judged
         census.take()

@@ -21,7 +21,7 @@ from clerksync.fields import TIMES, WATCHED, UserFields
 from clerksync.models import ClerkUser, ForgottenUser, MirrorState
 from clerksync.payloads import Kind, Source
 from clerksync.records import Decision, Row
-from clerksync.times import adapt_time, adapter_of_ms
+from clerksync.times import adapt_time, adapter_of_ms, ms_of
 
 _FLAGS = tuple(name for name, kind in UserFields.__annotations__.items() if kind == "bool")
 _TEXTS = tuple(name for name in UserFields.__struct_fields__ if name not in (*_FLAGS, *TIMES))
@@ -62,6 +62,14 @@ class Window(NamedTuple):
     end_ms: int | None
 
 
+class Known(NamedTuple):
+    """Whose users the table holds ("" before the first sync), up to when deletes are known, and a user's row."""
+
+    instance_id: str
+    deletes_ms: int | None
+    row: Row | None
+
+
 class _Upsert(NamedTuple):
     """An upsert: of rows given as values, and of those of the temporary table."""
 
@@ -79,8 +87,8 @@ def _quote(name: str) -> str:
 
 _NAME = _quote(ClerkUser._meta.db_table)
 _READ_COLUMNS = ", ".join(_quote(name) for name in _READ)
-_READ_WITH_INSTANCE = (
-    f"SELECT s.instance_id, f.updated_ms, f.observed_ms, f.erased, "  # noqa: S608
+_READ_KNOWN = (
+    f"SELECT s.instance_id, s.deletes_as_of, f.updated_ms, f.observed_ms, f.erased, "  # noqa: S608
     f"{', '.join('u.' + _quote(name) for name in _READ)} "
     f"FROM (SELECT 1 AS one) AS always LEFT JOIN {_quote(MirrorState._meta.db_table)} AS s ON s.id = 1 "
     f"LEFT JOIN {_NAME} AS u ON u.clerk_id = %s "
@@ -151,18 +159,17 @@ class UserTable:
             with self.connection.cursor() as cursor:
                 cursor.execute("SET LOCAL synchronous_commit TO OFF")
 
-    def read_with_instance(self, clerk_id: str) -> tuple[str, Row | None]:
-        """The instance whose users the table holds ("" before the first sync), and one user's row."""
+    def read_known(self, clerk_id: str) -> Known:
+        """What is known of the whole table and of one user."""
         with self.connection.cursor() as cursor:
-            cursor.execute(_READ_WITH_INSTANCE, [clerk_id, forgotten.digest(clerk_id)])
-            instance_id, updated_ms, observed_ms, erased, *record = cursor.fetchone()
+            cursor.execute(_READ_KNOWN, [clerk_id, forgotten.digest(clerk_id)])
+            instance_id, deletes_as_of, updated_ms, observed_ms, erased, *record = cursor.fetchone()
+        row = None
         if record[0] is not None:
-            return instance_id or "", _row(record)
-        if updated_ms is None:
-            return instance_id or "", None
-        return instance_id or "", forgotten.tombstone(
-            updated_ms=updated_ms, observed_ms=observed_ms, erased=bool(erased)
-        )
+            row = _row(record)
+        elif updated_ms is not None:
+            row = forgotten.tombstone(updated_ms=updated_ms, observed_ms=observed_ms, erased=bool(erased))
+        return Known(instance_id or "", ms_of(self.connection, deletes_as_of), row)
 
     def _read(self, where: str, params: Sequence[Any]) -> dict[str, Row]:
         with self.connection.cursor() as cursor:

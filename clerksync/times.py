@@ -35,6 +35,14 @@ def adapt_ms(connection: Any, ms: int | None) -> str | None:
     return adapter_of_ms(connection)(ms)
 
 
+def ms_of(connection: Any, moment: datetime | None) -> int | None:
+    """A time that was read without the ORM, in ms since 1970."""
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=_zone(connection))
+    return round(aware.timestamp() * 1000)
+
+
 def _in_utc(ms: int | None, *, suffix: str = "") -> str | None:
     if ms is None:
         return None

@@ -122,12 +122,15 @@ def population(clerk: FakeClerk, users: int = USERS) -> list[str]:
 
 
 def report() -> tuple[int, dict[str, Any]]:
-    """The status and the JSON of the command; it only reads."""
+    """The status and the JSON of the command; it only reads, and notes that it did."""
     before = tables()
     with CaptureQueriesContext(connection) as queries:
         status, out, _ = audit("--format", "json")
     assert tables() == before
-    assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
+    writes = [query["sql"] for query in queries if not query["sql"].startswith("SELECT")]
+    assert [
+        sql for sql in writes if not sql.startswith('UPDATE "clerksync_mirrorstate" SET "placeholders"')
+    ] == []
     told: dict[str, Any] = json.loads(out)
     return status, told
 

@@ -217,12 +217,20 @@ def test_full__down_on_the_way(syncer: Syncer, on: str, after: int, kind: Any) -
     syncer.clerk.create_users(3)
     small_pages(syncer.clerk)
     syncer.clerk.fail(kind, times=None, on=on, after=after)
+    before = MirrorState.objects.get().deletes_as_of
     report = syncer.full()
-    assert report.error is not None
     assert report.exit_status == 1
-    assert last_run().state in {SyncRun.State.INTERRUPTED, SyncRun.State.FAILED}
-    assert last_run().error == str(report.error)
+    if (kind, on) == ("html", READS):  # one user whom Clerk does not show keeps nobody waiting
+        assert (report.error, report.in_doubt) == (None, 1)
+        assert last_run().state == SyncRun.State.COMPLETED
+    else:
+        assert report.error is not None
+        assert last_run().state in {SyncRun.State.INTERRUPTED, SyncRun.State.FAILED}
+        assert last_run().error == str(report.error)
+    assert MirrorState.objects.get().deletes_as_of == before
     syncer.clerk.clear_faults()
+    if report.in_doubt:
+        syncer.clerk.advance(seconds=120)  # a read that settled nothing is not repeated at once
     assert syncer.full().exit_status == 0
     assert differences(syncer.clerk) == {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -81,6 +81,19 @@ def test_user__an_older_event_is_superseded() -> None:
     deliver(changed(at))
     assert deliver(changed(at - 5, first_name="Old")) == "superseded"
     assert ClerkUser.objects.get().first_name == "Ada"
+
+
+def test_user__unknown_after_a_walk_is_in_doubt() -> None:
+    """An event that a full sync has overtaken, of a user whom that sync did not see: perhaps deleted since."""
+    at = now_ms() - 60_000
+    walked = datetime.fromtimestamp((at + 30_000) / 1000, UTC)
+    MirrorState.objects.create(pk=1, instance_id=INSTANCE, deletes_as_of=walked)
+    assert deliver(changed(at)) == "applied"
+    user = ClerkUser.objects.get()
+    assert (user.state, user.doubt_reason) == ("active", "not in Clerk's list")
+    MirrorState.objects.update(deletes_as_of=walked - timedelta(seconds=31))
+    assert deliver(changed(at, clerk_id="user_2bNeighbourWhoIsNew0000000")) == "applied"
+    assert ClerkUser.objects.needs_refresh().get() == user
 
 
 def test_user__any_order_of_events_ends_in_the_same_row() -> None:
