@@ -203,7 +203,7 @@ class Drain:
 
     def _find_controls(self, ids: set[str]) -> list[str]:
         """A few users who should be there: the newest ones without a doubt."""
-        trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms")
+        trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms", "pk")
         if self.known_before is not None:
             trusted = trusted.filter(first_seen__lt=self.known_before)
         newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)

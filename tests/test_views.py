@@ -184,6 +184,17 @@ def test_instance__of_another_one_is_parked(caplog: pytest.LogCaptureFixture) ->
     assert "another Clerk instance" in caplog.text
 
 
+def test_instance__redelivered_once_the_table_is_its_own() -> None:
+    """A parked event is no duplicate: its redelivery is applied once nothing stands against it."""
+    MirrorState.objects.create(pk=1, instance_id="ins_another")
+    body = changed(now_ms())
+    assert deliver(body, svix_id="msg_parked") == "parked"
+    MirrorState.objects.update(instance_id=INSTANCE)
+    assert deliver(body, svix_id="msg_parked") == "applied"
+    assert deliver(body, svix_id="msg_parked") == "duplicate"
+    assert ClerkUser.objects.get().state == "active"
+
+
 @pytest.mark.parametrize(
     "body", [b"not json", b"[]", b"{}", b'{"type": 5, "data": {}}', b'{"type": "user.deleted", "data": {}}']
 )

@@ -114,8 +114,8 @@ MUTANTS = (
     mutant(
         "the walk's end for what is known of deletes",
         "sync.py",
-        "        self.advance(deletes_ms=self.checkpoint.started_ms)\n",
-        "        self.advance(deletes_ms=self.client.now_ms())\n",
+        "            self.advance(deletes_ms=self.checkpoint.started_ms)  # else somebody missing could not be judged\n",
+        "            self.advance(deletes_ms=self.client.now_ms())\n",
         "test_sync.py",
     ),
     mutant(
