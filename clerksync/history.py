@@ -6,20 +6,24 @@ sure that nobody was faster. Volatile columns (sign-in, activity, lock) have no 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 from django.db import connections, router
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from clerksync.conf import settings
 from clerksync.fields import TIMES, VOLATILE, UserFields, canonical_json
-from clerksync.models import ClerkUser, ClerkUserChange
-from clerksync.payloads import Kind, Observation
+from clerksync.models import ClerkUserChange
+from clerksync.payloads import Kind, Observation, Source
 from clerksync.records import Decision, Outcome, Row
-from clerksync.times import adapt_time
+from clerksync.tables import UserTable
+from clerksync.times import adapt_time, adapter_of_ms, ms_of
 
 #: What a change is; a doubt is none, nor what touches volatile columns only.
 RECORDED = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.CORRECTED, Outcome.REVIVED, Outcome.DELETED})
@@ -28,6 +32,12 @@ PRUNE_AT_ONCE = 1_000
 COPY_FROM = 20
 
 _COLUMNS = tuple(name for name in UserFields.__struct_fields__ if name not in VOLATILE)
+_values_of = attrgetter(*_COLUMNS)
+_TIMES_AT = tuple(index for index, name in enumerate(_COLUMNS) if name in TIMES)
+_FLAGS = frozenset(name for name, kind in UserFields.__annotations__.items() if kind == "bool")
+#: An enum looks for its value at each call.
+_SOURCES = {source: source.value for source in Source}
+_OUTCOMES = {outcome: outcome.value for outcome in Outcome}
 _METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
 _TABLE = ClerkUserChange._meta.db_table
 _WRITTEN = (
@@ -46,7 +56,7 @@ _PARTS = {
 
 
 class Old(NamedTuple):
-    """A row before a change: its state, its version in ms, and the values of the columns."""
+    """A row before a change: its state, its version in ms, and the columns as ``UserTable.read_raw`` has them."""
 
     state: str
     updated_ms: int
@@ -58,6 +68,8 @@ class Recorder:
 
     def __init__(self, using: str) -> None:
         self.connection = connections[using]
+        self.table = UserTable(using)
+        self.adapt = adapter_of_ms(self.connection)
         self.excluded = [path.split(".") for path in settings.EXCLUDE_FIELDS]
 
     def look(self, decisions: Mapping[str, Decision]) -> dict[str, Old]:
@@ -67,11 +79,8 @@ class Recorder:
             for clerk_id, decision in decisions.items()
             if _is_change(decision) and _had_row(decision)
         ]
-        if not ids:
-            return {}
-        users = ClerkUser.objects.using(self.connection.alias).filter(pk__in=ids)
-        rows = users.values_list("clerk_id", "state", "updated_ms", *_COLUMNS)
-        return {clerk_id: Old(state, ms, values) for clerk_id, state, ms, *values in rows}
+        rows = self.table.read_raw(ids, ("clerk_id", "state", "updated_ms", *_COLUMNS))
+        return {row[0]: Old(row[1], row[2], row[3:]) for row in rows}
 
     def record(
         self,
@@ -107,19 +116,44 @@ class Recorder:
         at_ms = row.updated_ms if fields is not None else row.deleted_ms or row.observed_ms
         before_ms = old.updated_ms if old is not None else 0
         return (
-            clerk_id, row.revision, decision.outcome.value, cause.source.value, cause.provenance,
+            clerk_id, row.revision, _OUTCOMES[decision.outcome], _SOURCES[cause.source], cause.provenance,
             at_ms, before_ms, moment, msgspec.json.encode(changed).decode(),
         )  # fmt: skip
 
     def _changes(self, old: Old, new: UserFields) -> dict[str, tuple[Any, Any]]:
         """The columns that differ, under ``CLERKSYNC_EXCLUDE_FIELDS`` as it is now."""
         changed = {}
-        for name, before in zip(_COLUMNS, old.values, strict=True):
-            after = getattr(new, name)
-            if before == after or (plain := _plain(name, before)) == after or self._is_excluded(name):
+        for name, before, raw in zip(_COLUMNS, old.values, self._raw(new), strict=True):
+            # Most columns are as they were: only the others are worth a conversion.
+            if before == raw or self._is_excluded(name):
                 continue
-            changed[name] = (self._without(name, plain), self._without(name, after))
-        return {name: (before, after) for name, (before, after) in changed.items() if before != after}
+            plain, after = (
+                self._without(name, self._plain(name, before)),
+                self._without(name, getattr(new, name)),
+            )
+            if plain != after:
+                changed[name] = (plain, after)
+        return changed
+
+    def _raw(self, fields: UserFields) -> Sequence[Any]:
+        """The columns as they are written, and are read again unless something else wrote them."""
+        values = _values_of(fields)
+        if self.connection.vendor == "postgresql":
+            return values
+        raw = list(values)
+        for index in _TIMES_AT:
+            raw[index] = self.adapt(raw[index])
+        return raw
+
+    def _plain(self, name: str, raw: Any) -> Any:
+        """A raw column's value as a parsed user has it."""
+        if raw is None:
+            return None
+        if name in _METADATA:
+            return canonical_json(json.loads(raw))
+        if name in _FLAGS:
+            return bool(raw)
+        return ms_of(self.connection, parse_datetime(raw)) if isinstance(raw, str) and name in TIMES else raw
 
     def _is_excluded(self, name: str) -> bool:
         return any(path == [_PARTS.get(name, name)] for path in self.excluded)
@@ -168,15 +202,3 @@ def _is_change(decision: Decision) -> bool:
 
 def _had_row(decision: Decision) -> bool:
     return decision.row is not None and decision.row.revision > 1
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A column's value as a parsed user has it."""
-    if name in TIMES and value is not None:
-        return _in_ms(value)
-    return canonical_json(value) if name in _METADATA else value
-
-
-def _in_ms(moment: datetime) -> int:
-    aware = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
-    return round(aware.timestamp() * 1000)

@@ -68,6 +68,28 @@ def test_recorded__old_and_new() -> None:
     assert (change.source, change.at_ms, change.before_ms, change.revision) == ("webhook", T0 + 9, T0 + 1, 2)
 
 
+def test_recorded__nothing_that_is_only_written_otherwise() -> None:
+    """Columns are compared by what they say, whoever wrote them; flags are told as flags."""
+    same: dict[str, Any] = {"legal_accepted_at": T0 + 123, "public_metadata": {"b": [1, 2.5], "a": "ž"}}
+    mirror.apply([seen(1, 1, **same)])
+    row = user()
+    row.banned = True
+    row.save()
+    mirror.apply([seen(9, 9, first_name="Bea", **same)])
+    fields = changes()[-1][1]
+    assert fields == {"first_name": ("Ada", "Bea"), "banned": (True, False)}
+    assert fields["banned"][0] is True
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu"])
+def test_recorded__times(settings: Any, zone: str) -> None:
+    """Old times are told in ms, in whatever zone SQLite holds them."""
+    settings.TIME_ZONE = zone
+    mirror.apply([seen(1, 1, legal_accepted_at=T0 + 123)])
+    mirror.apply([seen(2, 2, legal_accepted_at=T0 + 456)])
+    assert changes()[-1][1] == {"legal_accepted_at": (T0 + 123, T0 + 456)}
+
+
 def test_recorded__delete_and_revival() -> None:
     """The state is a column like others."""
     mirror.apply([seen(1, 1)])
