@@ -27,14 +27,25 @@ def check(name: str, content: object) -> None:
 
 def schema(name: str) -> Schema:
     """Return the schema of this name as it is published."""
-    found: Schema = _document()["components"]["schemas"][name]
+    found: Schema = document()["components"]["schemas"][name]
     return found
 
 
 def paths() -> Schema:
     """Return the published paths, without the version prefix."""
-    found: Schema = _document()["paths"]
+    found: Schema = document()["paths"]
     return found
+
+
+@cache
+def document() -> Schema:
+    """Return all of it; without a copy the test is skipped."""
+    path = FOLDER / NAME
+    if not path.exists():
+        pytest.skip(f"Clerk's OpenAPI document is not there: shared/openapi/{NAME} beside the checkout")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    document: Schema = yaml.load(path.read_text("utf-8"), loader)  # noqa: S506  # both are the safe one
+    return document
 
 
 @cache
@@ -44,17 +55,7 @@ def _validator(name: str) -> Draft202012Validator:
 
 @cache
 def _components() -> Schema:
-    return {"schemas": {name: translate(part) for name, part in _document()["components"]["schemas"].items()}}
-
-
-@cache
-def _document() -> Schema:
-    path = FOLDER / NAME
-    if not path.exists():
-        pytest.skip(f"Clerk's OpenAPI document is not there: shared/openapi/{NAME} beside the checkout")
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    document: Schema = yaml.load(path.read_text("utf-8"), loader)  # noqa: S506  # both are the safe one
-    return document
+    return {"schemas": {name: translate(part) for name, part in document()["components"]["schemas"].items()}}
 
 
 def translate(node: Any) -> Any:
