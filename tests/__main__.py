@@ -28,7 +28,10 @@ BIN = Path(sys.executable).parent
 CONVERGENCE = "tests/convergence"
 CRASH = "tests/crash"
 PLAIN = (sys.executable, "-m", "pytest")
-MEASURED = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", "-n", "2")
+#: More processes than this wait for the database server.
+WORKERS = ("-n", "auto", "--maxprocesses", "4")
+PARALLEL = (*PLAIN, *WORKERS)
+MEASURED = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", *WORKERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +85,23 @@ def _static() -> list[Step]:
 def _suites(*arguments: str) -> list[Step]:
     rest = [f"--ignore={path}" for path in (CONVERGENCE, CRASH)]
     first, *others = databases.KINDS
+    # Measuring takes a third more time, and a second database reaches few more lines.
     everything = _pytest(first, *rest, *arguments, runner=MEASURED)
     return [
         everything,
-        *(_pytest(kind, "--database-only", *rest, *arguments, runner=MEASURED) for kind in others),
+        *(_pytest(kind, "--database-only", *rest, *arguments, runner=PARALLEL) for kind in others),
     ]
 
 
 def _trials(*arguments: str) -> list[Step]:
     """What tries things at random, in a profile; convergence compares the two kinds of databases itself."""
     steps = [
-        _pytest("postgresql", CONVERGENCE, *arguments, runner=MEASURED, title="Convergence"),
-        *(_pytest(kind, CRASH, *arguments, runner=MEASURED, title="Crashes") for kind in databases.KINDS),
+        _pytest("postgresql", CONVERGENCE, *arguments, runner=PARALLEL, title="Convergence"),
+        *(_pytest(kind, CRASH, *arguments, runner=PARALLEL, title="Crashes") for kind in databases.KINDS),
     ]
     if profiles.is_long():
         steps.append(Step("Mutants", (sys.executable, "-m", "tests.mutants")))
+        steps.append(Step("Benchmarks", (sys.executable, "-m", "tests.benchmarks")))
     return steps
 
 
