@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from threading import Event
 
 from django.db import router, transaction
@@ -15,6 +16,8 @@ from clerksync.findings import Summary
 from clerksync.inspection import Inspection
 from clerksync.models import SyncRun
 
+#: An audit of which nothing was heard for so long is taken for dead; if it is not, its end says so.
+_FORSAKEN = timedelta(minutes=10)
 _FIX = "manage.py audit_clerk_users"
 
 
@@ -36,7 +39,7 @@ def run(*, stop: Event | None = None) -> dict[str, int]:
     tables = foreign.from_settings()
     with ClerkClient(halt=stop) as client:
         row = _begin()
-        inspection = Inspection(client, tables, on_page=lambda seen: _check(stop))
+        inspection = Inspection(client, tables, on_page=lambda seen: _go_on(row, stop))
         try:
             for _ in inspection.findings():
                 pass  # they are counted, and nothing more is kept
@@ -47,13 +50,18 @@ def run(*, stop: Event | None = None) -> dict[str, int]:
     return _counts(inspection.summary)
 
 
-def _check(stop: Event) -> None:
+def _go_on(row: SyncRun, stop: Event) -> None:
+    SyncRun.objects.filter(pk=row.pk).update(progressed_at=timezone.now())
     if stop.is_set():
         raise SyncInterrupted("the audit was stopped; the next one begins anew")
 
 
 def _begin() -> SyncRun:
     now = timezone.now()
+    running = SyncRun.objects.filter(kind=SyncRun.Kind.AUDIT, state=SyncRun.State.RUNNING)
+    running.filter(progressed_at__lt=now - _FORSAKEN).update(
+        state=SyncRun.State.INTERRUPTED, finished_at=now, error="it ended without a word"
+    )
     return SyncRun.objects.create(kind=SyncRun.Kind.AUDIT, started_at=now, progressed_at=now)
 
 

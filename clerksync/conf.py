@@ -269,6 +269,7 @@ class Settings:
             "pending": "* * * * *",
             "events": "*/10 * * * *",
             "prune": "30 1 * * *",
+            "audit": "0 3 * * 0",
         },
         problem=_schedule,
     )

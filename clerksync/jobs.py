@@ -27,6 +27,8 @@ Outcome = ScheduledJob.Outcome
 #: A part whose scheduler is dead or asleep may be taken over after this time.
 LEASE = timedelta(seconds=60)
 
+#: What reads everybody waits for its time, also after an installation.
+_COSTLY = (Part.FULL, Part.AUDIT)
 _DIED = "the process that ran it ended without a word"
 #: What says nothing of whether the part works.
 _NO_VERDICT = (Outcome.HELD, Outcome.INTERRUPTED)
@@ -53,7 +55,7 @@ def plan() -> None:
     """Have a row for each part that is on, and none for the others.
 
     What is cheap begins at once; the full sync waits for its time, since an incremental one is full
-    where none has been completed. A part whose expression was changed gets a new time.
+    where none has been completed, and so does the audit. A part whose expression was changed gets a new time.
     """
     zone, now = timezone.get_default_timezone(), timezone.now()
     wanted = schedule.expressions()
@@ -61,7 +63,7 @@ def plan() -> None:
         ScheduledJob(
             part=part,
             schedule=f"{expression} {zone}",
-            next_at=_kept(_planned(part)) if part is Part.FULL else now,
+            next_at=_kept(_planned(part)) if part in _COSTLY else now,
         )
         for part, expression in wanted.items()
     ]

@@ -16,7 +16,7 @@ from threading import Event
 
 from django.utils.module_loading import import_string
 
-from clerksync import attempts, audits, jobs, parts
+from clerksync import attempts, jobs, parts
 from clerksync.attempts import Told
 from clerksync.logs import Log, told
 from clerksync.schedule import Part
@@ -115,7 +115,7 @@ def _begin_here(work: Work, patience: float) -> Launch:
     return Launch(Where.HERE, told=endings[0] if endings else None)
 
 
-_PARTS = {Work.SYNC: Part.INCREMENTAL, Work.FULL: Part.FULL}
+_PARTS = {Work.SYNC: Part.INCREMENTAL, Work.FULL: Part.FULL, Work.AUDIT: Part.AUDIT}
 _TASKS = {
     Work.SYNC: "sync_incremental",
     Work.FULL: "sync_full",
@@ -125,6 +125,6 @@ _TASKS = {
 _CALLS: dict[Work, Callable[[Event], dict[str, int]]] = {
     Work.SYNC: lambda stop: parts.run(Part.INCREMENTAL, stop=stop),
     Work.FULL: lambda stop: parts.run(Part.FULL, stop=stop),
-    Work.AUDIT: lambda stop: audits.run(stop=stop),
+    Work.AUDIT: lambda stop: parts.run(Part.AUDIT, stop=stop),
     Work.REPLAY: lambda stop: parts.replay_all(stop=stop),
 }

@@ -10,7 +10,7 @@ from threading import Event
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from clerksync import replay, retention
+from clerksync import audits, replay, retention
 from clerksync.client import ClerkClient
 from clerksync.exceptions import SyncInterrupted
 from clerksync.incremental import incremental_sync
@@ -93,6 +93,10 @@ def _prune(stop: Event) -> dict[str, int]:
     return retention.prune(stop=stop)
 
 
+def _audit(stop: Event) -> dict[str, int]:
+    return audits.run(stop=stop)  # what it finds is no failure of it
+
+
 def _counts(report: Report) -> dict[str, int]:
     if report.error is not None:
         raise report.error
@@ -116,4 +120,5 @@ _RUNNERS: dict[Part, Callable[[Event], dict[str, int]]] = {
     Part.PENDING: _pending,
     Part.EVENTS: _events,
     Part.PRUNE: _prune,
+    Part.AUDIT: _audit,
 }

@@ -34,6 +34,8 @@ class Part(StrEnum):
     EVENTS = "events"
     #: Let go of old events, and of deleted users.
     PRUNE = "prune"
+    #: Look for placeholders, and compare everybody with Clerk; nothing is mended.
+    AUDIT = "audit"
 
 
 #: The command that does the same by hand.
@@ -43,6 +45,7 @@ COMMANDS = {
     Part.PENDING: "manage.py sync_clerk_users --pending",
     Part.EVENTS: "manage.py replay_clerk_events",
     Part.PRUNE: "manage.py prune_clerk_data",
+    Part.AUDIT: "manage.py audit_clerk_users",
 }
 
 

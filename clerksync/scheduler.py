@@ -247,7 +247,7 @@ def _log(job: ScheduledJob, *, failures_before: int) -> None:
             extra=told(Log.PART_WORKS_AGAIN, part=job.part),
         )
     else:
-        level = logging.INFO if job.part == Part.FULL else logging.DEBUG
+        level = logging.INFO if job.part in (Part.FULL, Part.AUDIT) else logging.DEBUG
         logger.log(
             level,
             "%s %s: %s",

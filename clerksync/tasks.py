@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from clerksync import audits, pagereads, parts
+from clerksync import pagereads, parts
 from clerksync.exceptions import LeaseHeld
 from clerksync.logs import Log, told
 from clerksync.schedule import Part
@@ -82,7 +82,7 @@ def audit_users() -> dict[str, int]:
     Raises:
         ClerkSyncError: The audit could not be done.
     """
-    return audits.run()
+    return _run(Part.AUDIT)
 
 
 @task()

@@ -15,11 +15,11 @@ from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
 
-from clerksync import alarms, jobs, reasons, signals
+from clerksync import alarms, jobs, parts, reasons, signals
 from clerksync.events import receive
 from clerksync.exceptions import InstanceMismatch
-from clerksync.inspection import Inspection
 from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
+from clerksync.schedule import Part
 from clerksync.testing import FakeClerk
 from clerksync.webhooks import Delivery
 from tests.deliveries import WEBHOOK_SECRET, changed, deliver, now_ms, post, signed
@@ -198,12 +198,12 @@ def _settle(watched: Watched) -> None:
 
 def _spoil(watched: Watched) -> None:
     ClerkUser.objects.filter(pk=watched.ids[0]).update(email="placeholder@example.com")
-    list(Inspection(None).findings())
+    parts.run(Part.AUDIT)
 
 
 def _mend(watched: Watched) -> None:
     assert watched.syncer.users(watched.ids[0], compare_all=True).error is None
-    list(Inspection(None).findings())
+    parts.run(Part.AUDIT)
 
 
 CAUSES: dict[str, Cause] = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from threading import Event
 
 import pytest
+from django.utils import timezone
 
 from clerksync import audits, runs, status
 from clerksync.exceptions import ClerkSyncError, SyncInterrupted
@@ -66,6 +68,17 @@ def test_run__stopped(clerk: FakeClerk) -> None:
     with pytest.raises(SyncInterrupted):
         audits.run(stop=stop)
     assert last().state == "interrupted"
+
+
+def test_run__died(clerk: FakeClerk) -> None:
+    """One whose process died is not shown as running for ever; one that is at work is left alone."""
+    now = timezone.now()
+    for minutes in (11, 1):
+        at = now - timedelta(minutes=minutes)
+        SyncRun.objects.create(kind="audit", started_at=now - timedelta(hours=1), progressed_at=at)
+    audits.run()
+    states = SyncRun.objects.filter(kind="audit").order_by("pk").values_list("state", flat=True)
+    assert list(states) == ["interrupted", "running", "completed"]
 
 
 def test_prune__old(clerk: FakeClerk) -> None:

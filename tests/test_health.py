@@ -30,7 +30,7 @@ def test_told(client: Client, clerk: FakeClerk) -> None:
     assert 0 <= told["updates_age"] < 3600
     assert 0 <= told["deletes_age"] < 3600
     assert (told["runs"]["full"]["state"], told["at_work"]) == ("completed", ["incremental"])
-    assert told["jobs"].keys() == {"incremental", "full", "pending", "events", "prune"}
+    assert told["jobs"].keys() == {"incremental", "full", "pending", "events", "prune", "audit"}
     assert (told["parked"], told["failed"], told["in_doubt"]) == (0, 0, 0)
     assert "no-store" in answer.headers["Cache-Control"]
 

@@ -41,11 +41,13 @@ def seconds_to_next(part: Part = Part.FULL) -> float:
 
 
 def test_plan__first_times() -> None:
-    """What is cheap begins at once; a full sync waits for its time."""
+    """What is cheap begins at once; a full sync and an audit wait for their times."""
     assert {job.part for job in ScheduledJob.objects.filter(next_at__lte=timezone.now())} == set(Part) - {
-        "full"
+        "full",
+        "audit",
     }
     assert timedelta(0) < row().next_at - timezone.now() <= timedelta(hours=24, minutes=5)
+    assert timedelta(0) < row(Part.AUDIT).next_at - timezone.now() <= timedelta(days=7, minutes=5)
 
 
 def test_plan__keeps_times() -> None:
@@ -55,7 +57,7 @@ def test_plan__keeps_times() -> None:
     assert set(ScheduledJob.objects.values_list("next_at", flat=True)) == {PAST}
     with override_settings(CLERKSYNC_SCHEDULE={"full": "0 4 * * *", "prune": None}):
         jobs.plan()
-        assert [job.part for job in jobs.read()] == ["incremental", "full", "pending", "events"]
+        assert [job.part for job in jobs.read()] == ["incremental", "full", "pending", "events", "audit"]
     assert row().next_at > timezone.now()
     assert row(Part.PENDING).next_at == PAST
 
@@ -144,7 +146,7 @@ def test_renew__keeps() -> None:
 
 def test_forget() -> None:
     """Nothing is left that could be missed."""
-    assert jobs.forget() == 5
+    assert jobs.forget() == len(Part)
     assert (jobs.clock(), jobs.read()) == (None, [])
 
 

@@ -95,12 +95,14 @@ def test_here__page_does_not_wait(clerk: FakeClerk) -> None:
     assert ClerkUser.objects.count() == 1
 
 
-def test_scheduler__takes_syncs(clerk: FakeClerk) -> None:
-    """Where a scheduler is alive it is told to begin at once; what it has no part for is done here."""
+def test_scheduler__takes_parts(clerk: FakeClerk) -> None:
+    """Where a scheduler is alive it is told to begin at once, an audit too; what it has no part for is done here."""
     jobs.plan()
     jobs.beat(stays=True)
     assert launch(Work.FULL) == Launch(Where.SCHEDULER)
     assert jobs.claim(Part.FULL) is not None
+    assert launch(Work.AUDIT) == Launch(Where.SCHEDULER)
+    assert jobs.claim(Part.AUDIT) is not None
     assert here(Work.REPLAY) == ("completed", "")
     assert clerk.requests == []
 

@@ -94,10 +94,10 @@ def test_distance__grows() -> None:
 def test_expressions__defaults_and_off() -> None:
     """What is left out has its default, and None turns a part off."""
     assert list(schedule.expressions()) == list(Part)
-    with override_settings(CLERKSYNC_SCHEDULE={"full": "0 3 * * 0", "prune": None}):
+    with override_settings(CLERKSYNC_SCHEDULE={"full": "0 4 * * 0", "prune": None, "audit": None}):
         found = schedule.expressions()
-    assert (found[Part.FULL], found[Part.INCREMENTAL]) == ("0 3 * * 0", "*/5 * * * *")
-    assert Part.PRUNE not in found
+    assert (found[Part.FULL], found[Part.INCREMENTAL]) == ("0 4 * * 0", "*/5 * * * *")
+    assert not {Part.PRUNE, Part.AUDIT} & found.keys()
 
 
 @pytest.mark.parametrize(
@@ -129,3 +129,11 @@ def test_next_time__never() -> None:
     """What never comes is an error and no endless loop."""
     assert schedule.problem("0 0 31 2 *") is not None
     assert schedule.problem("0 0 29 2 *") is None
+
+
+def test_audit__weekly() -> None:
+    """An audit reads everybody, so it comes once a week, and not when the full sync begins."""
+    every = schedule.longest_distance(Part.AUDIT, after=datetime(2026, 6, 1, tzinfo=UTC))
+    assert every == timedelta(days=7)
+    defaults = schedule.expressions()
+    assert defaults[Part.AUDIT].split()[:2] != defaults[Part.FULL].split()[:2]

@@ -14,8 +14,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, OperationalError, connections
 from django.test import override_settings
+from django.utils import timezone
 
-from clerksync import attempts, jobs, leases, parts, scheduler
+from clerksync import attempts, jobs, leases, parts, scheduler, status
 from clerksync.jobs import Outcome
 from clerksync.models import ClerkUser, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.schedule import Part
@@ -50,7 +51,7 @@ def test_once__first(clerk: FakeClerk, capsys: pytest.CaptureFixture[str]) -> No
     assert "incremental  completed: 3 created, 3 seen, 0 in_doubt" in said
     assert ClerkUser.objects.count() == 3
     assert dict(ScheduledJob.objects.values_list("part", "outcome")) == {
-        "full": "",
+        **dict.fromkeys(("full", "audit"), ""),
         **dict.fromkeys(("incremental", "pending", "events", "prune"), "completed"),
     }
     assert not ScheduledJob.objects.filter(seen_at__isnull=False).exists()
@@ -87,7 +88,51 @@ def test_once__each_part(clerk: FakeClerk) -> None:
     assert not SyncRun.objects.filter(kind="users").exists()
     assert ClerkUser.objects.get().doubt_reason == ""
     assert SyncRun.objects.filter(kind="full", state="completed").count() == 2
+    assert SyncRun.objects.filter(kind="audit", state="completed").count() == 1
     assert set(ScheduledJob.objects.values_list("outcome", flat=True)) == {"completed"}
+
+
+def only_audit() -> None:
+    """Have the audit due, and nothing else."""
+    ScheduledJob.objects.exclude(part="audit").update(next_at=datetime(2100, 1, 1, tzinfo=UTC))
+    ScheduledJob.objects.filter(part="audit").update(next_at=PAST)
+
+
+def test_once__audit(clerk: FakeClerk, capsys: pytest.CaptureFixture[str]) -> None:
+    """What an audit finds is kept and told, mended by nobody, and no failure; the next one takes it back."""
+    ids = clerk.create_users(3)
+    call_command("run_clerk_scheduler", "--once")
+    ClerkUser.objects.filter(pk=ids[0]).update(email="placeholder@example.com")
+    only_audit()
+    call_command("run_clerk_scheduler", "--once")
+    job = ScheduledJob.objects.get(part="audit")
+    assert (job.outcome, job.message, job.failures) == ("completed", "3 seen, 1 stale", 0)
+    assert f"audit        completed: {job.message}" in capsys.readouterr().out
+    assert ClerkUser.objects.get(pk=ids[0]).email == "placeholder@example.com"
+    assert [reason.code for reason in status.read().reasons] == ["placeholders"]
+    call_command("sync_clerk_users")
+    only_audit()
+    call_command("run_clerk_scheduler", "--once")
+    assert status.read().reasons == ()
+    kept = SyncRun.objects.filter(kind="audit").order_by("pk")
+    assert list(kept.values_list("state", "counts")) == [
+        ("completed", {"seen": 3, "stale": 1}),
+        ("completed", {"seen": 3}),
+    ]
+
+
+def test_once__audit_breaks_off(clerk: FakeClerk) -> None:
+    """An audit that could not be done is a part that failed, and is tried again soon."""
+    clerk.create_users(2)
+    call_command("run_clerk_scheduler", "--once")
+    clerk.fail(401, times=None, on="*")
+    only_audit()
+    with pytest.raises(CommandError) as caught:
+        call_command("run_clerk_scheduler", "--once")
+    job = ScheduledJob.objects.get(part="audit")
+    assert (caught.value.returncode, job.outcome, job.failures) == (1, "failed", 1)
+    assert job.next_at - timezone.now() < timedelta(minutes=1)
+    assert SyncRun.objects.get(kind="audit").state == "failed"
 
 
 @pytest.mark.parametrize(
@@ -177,11 +222,11 @@ def test_run__says_when() -> None:
         ScheduledJob.objects.update(next_at=datetime(2100, 7, 1, 22, tzinfo=UTC))
         found = Scheduler(tell=told.append)
         thread = running(found)
-        until(lambda: len(told) == 5)
+        until(lambda: len(told) == 6)
         ended(found, thread)
     assert told[0] == "incremental  0 4 * * *      next at 2100-07-02 00:00:00 CEST"
     assert told[-1] == "prune        off"
-    assert ScheduledJob.objects.filter(seen_at__isnull=False).count() == 4
+    assert ScheduledJob.objects.filter(seen_at__isnull=False).count() == 5
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -278,7 +323,7 @@ def test_run__parts_beside_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     make_due()
     found, other = Scheduler(), Scheduler()
     threads = [running(found), running(other)]
-    until(lambda: len(calls) == 4)
+    until(lambda: len(calls) == len(Part) - 1)
     Event().wait(1.2)
     assert ScheduledJob.objects.get(part="full").fence == 1
     over.set()
@@ -294,9 +339,9 @@ def test_run__emptied_table(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, Part.FULL, lambda stop: {})
     found = Scheduler()
     thread = running(found)
-    until(lambda: ScheduledJob.objects.count() == 5)
+    until(lambda: ScheduledJob.objects.count() == len(Part))
     jobs.forget()
-    until(lambda: ScheduledJob.objects.count() == 5)
+    until(lambda: ScheduledJob.objects.count() == len(Part))
     ended(found, thread)
 
 
@@ -304,14 +349,15 @@ def test_forget(capsys: pytest.CaptureFixture[str]) -> None:
     """The command forgets the schedule."""
     jobs.plan()
     call_command("run_clerk_scheduler", "--forget")
-    assert (capsys.readouterr().out, ScheduledJob.objects.count()) == ("5 parts forgotten\n", 0)
+    assert (capsys.readouterr().out, ScheduledJob.objects.count()) == (f"{len(Part)} parts forgotten\n", 0)
 
 
 def test_levels(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """What goes as it should is told of once a day."""
+    """What goes as it should is told of where it reads everybody, once a day or less often."""
     only(monkeypatch, Part.FULL, lambda stop: {"seen": 3})
     jobs.plan()
     make_due()
     with caplog.at_level(logging.INFO, "clerksync"):
         call_command("run_clerk_scheduler", "--once")
-    assert [record.getMessage() for record in caplog.records] == ["full completed: 3 seen"]
+    messages = sorted(record.getMessage() for record in caplog.records)  # they end in any order
+    assert messages == ["audit completed: ", "full completed: 3 seen"]

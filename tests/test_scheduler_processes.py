@@ -202,6 +202,7 @@ def test_double__each_part_once(clerk: FakeClerk, schedulers: Schedulers) -> Non
     assert [schedulers.end(child) for child in copies] == [0, 0, 0]
     assert set(ScheduledJob.objects.values_list("fence", "failures")) == {(1, 0)}
     assert sorted(SyncRun.objects.values_list("kind", flat=True)) == [
+        "audit",
         "full",
         "full",
         "incremental",

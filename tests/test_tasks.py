@@ -29,7 +29,7 @@ tasks = pytest.importorskip("clerksync.tasks", reason="neither Django 6.0 nor dj
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.pages")]
 
-PARTS = ("sync_full", "sync_incremental", "drain_pending", "retry_events", "prune_events")
+PARTS = ("sync_full", "sync_incremental", "drain_pending", "retry_events", "prune_events", "audit_users")
 
 
 @override_settings(CLERKSYNC_REFRESH="task")
@@ -76,6 +76,7 @@ def test_parts__immediate(clerk: FakeClerk) -> None:
     assert {status(result) for result in results.values()} == {"SUCCESSFUL"}
     assert results["sync_full"].return_value["created"] == 3
     assert results["sync_incremental"].return_value["requests"] <= 2
+    assert results["audit_users"].return_value == {"seen": 3}
     assert results["prune_events"].return_value == {
         "events": 0,
         "runs": 0,
@@ -84,7 +85,7 @@ def test_parts__immediate(clerk: FakeClerk) -> None:
         "removed": 0,
     }
     assert differences(clerk) == {}
-    assert set(SyncRun.objects.values_list("kind", flat=True)) == {"full", "incremental"}
+    assert set(SyncRun.objects.values_list("kind", flat=True)) == {"full", "incremental", "audit"}
 
 
 def test_failure__is_failed(clerk: FakeClerk) -> None:

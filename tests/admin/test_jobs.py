@@ -44,7 +44,7 @@ def test_read_only(admin_client: Client, address: str) -> None:
 def test_jobs__columns(admin_client: Client) -> None:
     """The list shows how the last run ended and what it said."""
     jobs.plan()
-    ScheduledJob.objects.filter(part="events").update(outcome="failed", message="<b>no</b>", failures=2)
+    ScheduledJob.objects.filter(part="audit").update(outcome="failed", message="<b>no</b>", failures=2)
     page = html(admin_client, JOBS)
     assert field(page, "outcome_mark") == "failed"
     assert field(page, "short_message") == "<b>no</b>"

@@ -135,7 +135,7 @@ class Scheduler(Scene):
     )
     settings = {
         "CLERKSYNC_SCHEDULE": dict.fromkeys(
-            ("incremental", "full", "pending", "events", "prune"), "0 0 1 1 *"
+            ("incremental", "full", "pending", "events", "prune", "audit"), "0 0 1 1 *"
         )
     }
     command = ("run_clerk_scheduler", "--once")
@@ -147,6 +147,7 @@ class Scheduler(Scene):
     def pass_time(self) -> None:
         """Everything is due, again."""
         super().pass_time()
+        SyncRun.objects.filter(kind="audit").update(progressed_at=PAST)
         ScheduledJob.objects.update(next_at=PAST)
 
     def recover(self) -> None:
