@@ -27,6 +27,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CONVERGENCE = "tests/convergence"
 CRASH = "tests/crash"
+#: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
+ONCE = (
+    "tests/browser",
+    "tests/hostile/test_answers.py",
+    "tests/hostile/test_generated.py",
+    "tests/test_benchmarks.py",
+)
 PLAIN = (sys.executable, "-m", "pytest")
 #: More processes than this wait for the database server.
 WORKERS = ("-n", "auto", "--maxprocesses", "4")
@@ -84,12 +91,13 @@ def _static() -> list[Step]:
 
 def _suites(*arguments: str) -> list[Step]:
     rest = [f"--ignore={path}" for path in (CONVERGENCE, CRASH)]
+    again = [] if profiles.is_long() else [f"--ignore={path}" for path in ONCE]
     first, *others = databases.KINDS
     # Measuring takes a third more time, and a second database reaches few more lines.
     everything = _pytest(first, *rest, *arguments, runner=MEASURED)
     return [
         everything,
-        *(_pytest(kind, "--database-only", *rest, *arguments, runner=PARALLEL) for kind in others),
+        *(_pytest(kind, "--database-only", *rest, *again, *arguments, runner=PARALLEL) for kind in others),
     ]
 
 

@@ -96,7 +96,7 @@ def test_answers__fit_the_schema(client: Client, who: str, headers: dict[str, st
     plain = Client().get(path.format(clerk_id=KNOWN[0]), headers=headers).status_code
     assert plain == PLAIN[who][PATHS.index(path)]
 
-    @settings(max_examples=pick(short=15, long=500))
+    @settings(max_examples=pick(short=8, long=500))
     @given(case=cases, known=st.none() | st.sampled_from(KNOWN))
     def ask(case: schemathesis.Case[Any], known: str | None) -> None:
         if known and case.path_parameters:

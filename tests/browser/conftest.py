@@ -20,6 +20,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from clerksync.testing import FakeClerk
 from project.defaults import BASE_DIR
+from tests.profiles import pick
 
 #: Run as root there is no sandbox; the others keep Chromium from calling home.
 ARGUMENTS = (
@@ -111,7 +112,11 @@ class Visit:
 
 
 @pytest.fixture(
-    params=[("light", 1280), ("light", 390), ("dark", 1280), ("dark", 390)], ids="{0[0]}-{0[1]}".format
+    params=pick(
+        short=[("light", 1280), ("dark", 390)],
+        long=[("light", 1280), ("light", 390), ("dark", 1280), ("dark", 390)],
+    ),
+    ids="{0[0]}-{0[1]}".format,
 )
 def visit(
     request: pytest.FixtureRequest,

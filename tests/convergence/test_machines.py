@@ -14,8 +14,8 @@ from tests.profiles import pick
 
 HOUR = 3600.0
 
-BY_RULE = pick(short=Budget(200, steps=40, seconds=100), long=Budget(10**9, steps=60, seconds=HOUR))
-AS_A_WHOLE = pick(short=Budget(60, steps=30, seconds=120), long=Budget(10**9, steps=60, seconds=3 * HOUR))
+BY_RULE = pick(short=Budget(200, steps=40, seconds=75), long=Budget(10**9, steps=60, seconds=HOUR))
+AS_A_WHOLE = pick(short=Budget(60, steps=30, seconds=90), long=Budget(10**9, steps=60, seconds=3 * HOUR))
 
 pytestmark = pytest.mark.timeout(0)  # a budget ends them
 

@@ -26,7 +26,7 @@ from tests.testing import specification
 
 __all__ = ["syncer"]
 
-EXAMPLES = pick(short=30, long=2_000)
+EXAMPLES = pick(short=12, long=2_000)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(pick(short=300, long=7_200))]
 
