@@ -35,8 +35,8 @@ ONCE = (
     "tests/test_benchmarks.py",
 )
 PLAIN = (sys.executable, "-m", "pytest")
-#: More processes than this wait for the database server.
-WORKERS = ("-n", "auto", "--maxprocesses", "4")
+#: One more than there are processors, since tests wait for processes; more than four wait for the database.
+WORKERS = ("-n", str(min(4, (os.cpu_count() or 1) + 1)))
 PARALLEL = (*PLAIN, *WORKERS)
 MEASURED = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", *WORKERS)
 
