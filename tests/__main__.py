@@ -29,6 +29,7 @@ CONVERGENCE = "tests/convergence"
 CRASH = "tests/crash"
 #: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
 ONCE = (
+    "tests/api/test_schemathesis.py",
     "tests/browser",
     "tests/hostile/test_answers.py",
     "tests/hostile/test_generated.py",
