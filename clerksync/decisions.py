@@ -244,7 +244,9 @@ def _decide_deleted(row: Row | None, observation: Observation) -> Decision:
         later = msgspec.structs.replace(row, observed_ms=observation.observed_ms)
         return Decision(Outcome.UNCHANGED, later)
     if observation.observed_ms > row.observed_ms:
-        return _bury(row, observation, by="event")
+        # A list without the user said so first: in the other order it raises no doubt.
+        agreed = row.doubt_reason == Doubt.ABSENT
+        return _bury(_settle(row, row.observed_ms) if agreed else row, observation, by="event")
     return _doubt(row, Doubt.LATE_DELETE, row.observed_ms)
 
 

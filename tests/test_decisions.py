@@ -190,6 +190,13 @@ def test_delete__older_than_the_row_is_a_doubt() -> None:
     assert (row.state, row.doubt_reason) == ("active", Doubt.LATE_DELETE)
 
 
+def test_delete__ends_the_doubt_of_an_absence() -> None:
+    """A list without the user said the same; in both orders the tombstone is out of doubt."""
+    for order in itertools.permutations([gone(5), missed(9)]):
+        row = row_after(seen(1, 1), *order)
+        assert (row.state, row.doubt_reason, row.doubt_ms, row.retry_ms) == ("deleted", "", 0, 0)
+
+
 def test_tombstone__takes_the_later_delete() -> None:
     """The greater time of two deletes stays, in any order."""
     assert {row_after(*order).observed_ms for order in itertools.permutations([gone(5), gone(7)])} == {T0 + 7}

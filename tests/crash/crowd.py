@@ -95,7 +95,8 @@ class Crowd:
         """Nothing is lost, and in the end everything is as in Clerk."""
         _check_deliveries(self.deliveries, copies=self.processes // 4)
         self.clerk.advance(seconds=300)
-        assert Syncer(self.clerk).full().exit_status == 0
+        report = Syncer(self.clerk).full()
+        assert report.exit_status == 0, (report, list(ClerkUser.objects.needs_refresh().values()))
         assert differences(self.clerk) == {}
         linked = ClerkUser.objects.filter(user__isnull=False)
         assert User.objects.count() == linked.count() > 40

@@ -18,8 +18,15 @@ MUTANTS = (
     mutant(
         ">= for > between a delete and the row",
         "decisions.py",
-        '    if observation.observed_ms > row.observed_ms:\n        return _bury(row, observation, by="event")',
-        '    if observation.observed_ms >= row.observed_ms:\n        return _bury(row, observation, by="event")',
+        "    if observation.observed_ms > row.observed_ms:\n        # A list",
+        "    if observation.observed_ms >= row.observed_ms:\n        # A list",
+        *RULE,
+    ),
+    mutant(
+        "a tombstone in doubt because a list lacks the user",
+        "decisions.py",
+        "agreed = row.doubt_reason == Doubt.ABSENT",
+        "agreed = False",
         *RULE,
     ),
     mutant(
