@@ -32,6 +32,8 @@ _OWNERS: dict[type[Model], tuple[str, ...]] = {
     ClerkUserChange: ("clerk_id",),
     WebhookEvent: ("user_id", "object_id"),
 }
+#: The names of the tables that hold something of persons.
+TABLES = tuple(model._meta.db_table for model in _OWNERS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ whoever reads the files does. Backups, replicas and PostgreSQL's write-ahead log
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,8 @@ MODES = ("auto", "full", "none")
 SOON = 256 * 1024 * 1024
 #: Milliseconds to wait for others to let go of a table: whoever comes later waits behind us.
 PATIENCE_MS = 5_000
+#: Where PostgreSQL keeps samples of what columns hold, old ones for a while too.
+SAMPLES = "pg_catalog.pg_statistic"
 
 
 @contextmanager
@@ -53,7 +56,7 @@ def scrub(tables: Iterable[str], *, using: str, mode: str = "auto") -> list[str]
         return ["The files cannot be cleaned inside a transaction; run VACUUM afterwards."]
     if connection.vendor == "sqlite":
         return list(_scrub_sqlite(connection))
-    return [note for table in sorted(tables) for note in _scrub_table(connection, table, full=mode == "full")]
+    return list(_scrub_postgresql(connection, sorted(tables), full=mode == "full"))
 
 
 def _scrub_sqlite(connection: Any) -> Iterator[str]:
@@ -71,25 +74,62 @@ def _scrub_sqlite(connection: Any) -> Iterator[str]:
         )
 
 
-def _scrub_table(connection: Any, table: str, *, full: bool) -> Iterator[str]:
-    name = connection.ops.quote_name(table)
+def _scrub_postgresql(connection: Any, tables: Iterable[str], *, full: bool) -> Iterator[str]:
+    quoted = [connection.ops.quote_name(table) for table in tables]
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_total_relation_size(%s::regclass)", [name])
-        if full or cursor.fetchone()[0] <= SOON:
-            cursor.execute("SELECT current_setting('lock_timeout')")
-            before = cursor.fetchone()[0]
-            try:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(PATIENCE_MS)])
-                cursor.execute(f"VACUUM (FULL, ANALYZE) {name}")
-                return
-            except DatabaseError as error:
-                why = str(error).partition("\n")[0]
-            finally:
-                cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
-        else:
-            why = "it is large, and nobody could use it meanwhile"
-        cursor.execute(f"VACUUM {name}")
+        old = _wait_for_readers(cursor)
+        for name in (*quoted, SAMPLES):
+            yield from _scrub_table(cursor, name, full=full)
+    if old:
+        yield (
+            f"Others may still see the old rows, so that these were kept: transactions that began before, of the "
+            f"processes {', '.join(map(str, old))}. Run VACUUM FULL for these tables when they have ended."
+        )
+
+
+def _wait_for_readers(cursor: Any) -> list[int]:
+    """Wait a while for transactions that see what was there before; the processes of those that do not end."""
+    cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+    now = cursor.fetchone()[0]
+    until = time.monotonic() + PATIENCE_MS / 1000
+    while True:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND age(backend_xmin) > age(%s::xid8::xid) ORDER BY pid",
+            [now],
+        )
+        pids = [pid for (pid,) in cursor.fetchall()]
+        if not pids or time.monotonic() > until:
+            return pids
+        time.sleep(0.05)
+
+
+def _scrub_table(cursor: Any, name: str, *, full: bool) -> Iterator[str]:
+    cursor.execute("SELECT pg_total_relation_size(%s::regclass)", [name])
+    if full or cursor.fetchone()[0] <= SOON:
+        why = _rewrite(cursor, name)
+        if not why:
+            return
+    else:
+        why = "it is large, and nobody could use it meanwhile"
+    cursor.execute(f"VACUUM {name}")
     yield (
-        f"{table} was vacuumed but not rewritten ({why}): bytes of old rows may stay in the free space of its "
-        f"pages, where no query finds them. Run VACUUM FULL {table} when the site may stand still."
+        f"{name} was not rewritten ({why}): bytes of old rows may stay in the free space of its "
+        f"pages, where no query finds them. Run VACUUM FULL {name} when the site may stand still."
     )
+
+
+def _rewrite(cursor: Any, name: str) -> str:
+    """Let nothing but the table's rows be in its file; why that was not done, or nothing."""
+    cursor.execute("SELECT current_setting('lock_timeout'), pg_relation_filenode(%s::regclass)", [name])
+    before, file = cursor.fetchone()
+    try:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [str(PATIENCE_MS)])
+        cursor.execute(f"VACUUM (FULL, ANALYZE) {name}")
+    except DatabaseError as error:
+        return str(error).partition("\n")[0]
+    finally:
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
+    cursor.execute("SELECT pg_relation_filenode(%s::regclass)", [name])
+    # PostgreSQL only warns whoever may not do it.
+    return "only its owner or the database's may do that" if cursor.fetchone()[0] == file else ""

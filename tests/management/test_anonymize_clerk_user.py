@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test import override_settings
 
-from clerksync import __version__
+from clerksync import __version__, scrubbing
 from clerksync.audit import Audit
 from clerksync.models import ClerkUser, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
@@ -63,6 +64,61 @@ def test_files__hold_nothing(gone: str) -> None:
     assert in_files("quillane@harbour-works.io")
     assert receipt_of(gone, "--verify")["notes"] == []
     assert in_files(*VALUES) == set()
+
+
+def test_files__hold_no_samples(gone: str) -> None:
+    """What the database has kept of the columns for its planner goes, too."""
+    with connection.cursor() as cursor:
+        for model in (ClerkUser, WebhookEvent):
+            cursor.execute(f"ANALYZE {model._meta.db_table}")
+    assert receipt_of(gone)["notes"] == []
+    assert in_files(*VALUES) == set()
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite's readers see no rows that are gone")
+def test_files__while_others_read(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL keeps old rows for transactions that see them: the receipt says for whom."""
+    monkeypatch.setattr(scrubbing, "PATIENCE_MS", 100)
+    reader = connection.copy()
+    try:
+        with transaction_of(reader) as pid:
+            notes = receipt_of(gone)["notes"]
+        assert len(notes) == 1
+        assert f"the processes {pid}. Run VACUUM FULL" in notes[0]
+    finally:
+        reader.close()
+    assert receipt_of(gone)["notes"] == []
+    assert in_files(*VALUES) == set()
+
+
+@contextmanager
+def transaction_of(reader: Any) -> Iterator[int]:
+    """Let another connection have a snapshot; its process."""
+    with reader.cursor() as cursor:
+        cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        cursor.execute("SELECT pg_backend_pid()")
+        yield cursor.fetchone()[0]
+        cursor.execute("ROLLBACK")
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no roles")
+def test_files__of_another_owner(gone: str) -> None:
+    """PostgreSQL only warns whoever may not rewrite a table."""
+    tables = [ClerkUser._meta.db_table]
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE visitor")
+        cursor.execute(f"GRANT SELECT ON {tables[0]} TO visitor")
+        try:
+            cursor.execute("SET ROLE visitor")
+            notes = scrubbing.scrub(tables, using="default")
+        finally:
+            cursor.execute("RESET ROLE")
+            cursor.execute("DROP OWNED BY visitor")
+            cursor.execute("DROP ROLE visitor")
+    assert [note.partition(":")[0] for note in notes] == [
+        f"{name} was not rewritten (only its owner or the database's may do that)"
+        for name in (f'"{tables[0]}"', scrubbing.SAMPLES)
+    ]
 
 
 def test_receipt__says_what_and_when(gone: str) -> None:
