@@ -157,9 +157,12 @@ class ClerkClient:
             )
         return page, items
 
-    def count(self) -> int:
-        """Return the number of all users (unfiltered: with a filter this can take Clerk minutes)."""
-        return answers.read_as(self._transport.get("/users/count"), _Count).total_count
+    def count(self, *, stop: threading.Event | None = None) -> int:
+        """Return the number of all users (unfiltered: with a filter this can take Clerk minutes).
+
+        ``stop`` is that of ``list_users``.
+        """
+        return answers.read_as(self._transport.get("/users/count", stop=stop), _Count).total_count
 
     def instance(self) -> Instance:
         """Return the instance that the key opens."""
@@ -187,6 +190,7 @@ class ClerkClient:
         pages = walk(
             fetch=partial(self.list_users, stop=stop),
             decode=decode,
+            count=partial(self.count, stop=stop),
             after=after,
             after_ms=after_ms,
             cursors=cursors,

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
 
 from clerksync.answers import Page
+from clerksync.ceiling import Ceiling
 from clerksync.exceptions import SyncIncomplete
 from clerksync.paging import LIMIT, OVERLAP
 
@@ -54,16 +55,17 @@ class HeadPage(Generic[ItemT]):
 
 
 def read_head(
-    *, fetch: Fetch, decode: Callable[[Page], Sequence[ItemT]], until_ms: int
+    *, fetch: Fetch, decode: Callable[[Page], Sequence[ItemT]], count: Callable[[], int], until_ms: int
 ) -> Iterator[HeadPage[ItemT]]:
     """Yield everybody who was changed at ``until_ms`` or later, and a few more, the last change first.
 
-    Who is changed meanwhile may be missing, and is at the head of the next reading.
+    Who is changed meanwhile may be missing, and is at the head of the next reading. ``count`` tells how many
+    users there are; it is asked only if the list seems to have no end.
 
     Raises:
-        SyncIncomplete: The pages do not join, or come in another order.
+        SyncIncomplete: The pages do not join, come in another order, or never end.
     """
-    head = _Head(fetch, decode, until_ms=until_ms)
+    head = _Head(fetch, decode, Ceiling(count), until_ms=until_ms)
     while not head.is_read:
         yield head.read()
 
@@ -71,9 +73,12 @@ def read_head(
 class _Head(Generic[ItemT]):
     """How far the list has been read."""
 
-    def __init__(self, fetch: Fetch, decode: Callable[[Page], Sequence[ItemT]], *, until_ms: int) -> None:
+    def __init__(
+        self, fetch: Fetch, decode: Callable[[Page], Sequence[ItemT]], ceiling: Ceiling, *, until_ms: int
+    ) -> None:
         self._fetch = fetch
         self._decode = decode
+        self._ceiling = ceiling
         self._until_ms = until_ms
         self._known: dict[str, int] = {}
         #: Rows of Clerk's list up to the last one that was seen, and the last ones of them.
@@ -154,6 +159,7 @@ class _Head(Generic[ItemT]):
     def _get(self, offset: int) -> HeadPage[ItemT]:
         page = self._fetch(limit=self._limit, order_by="-updated_at", offset=offset)
         items = self._decode(page)
+        self._ceiling.add(len(items), seen=len(self._known))
         times = [item.updated_ms for item in items if item.updated_ms]
         if any(before < after for before, after in pairwise(times)):
             raise SyncIncomplete("Clerk ignored the order: its users do not come by the time of their change")

@@ -18,8 +18,9 @@ from clerksync.seals import Head
 
 
 class Checkpoint(msgspec.Struct):
-    """How far a run has come: everything below is committed; ``done`` at the end of the list.
+    """How far a run has come: everybody created before ``cursor_ms`` is committed; ``done`` at the end of the list.
 
+    ``border`` are those that are committed although they were created later, or nobody knows when, with that time.
     ``started_ms`` is when it began, in Clerk's clock. A scan, which cannot be resumed, has no cursor.
     """
 
@@ -27,7 +28,7 @@ class Checkpoint(msgspec.Struct):
     cursor: str | None = None
     cursor_ms: int | None = None
     cursors: list[str] = []
-    border: list[str] = []
+    border: dict[str, int | None] = {}
     started_ms: int | None = None
     done: bool = False
 

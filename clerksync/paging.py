@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Generic, Protocol
 
 from clerksync.answers import Page
+from clerksync.ceiling import Ceiling
 from clerksync.exceptions import ClerkRejected, SyncIncomplete
-from clerksync.rows import Batch, ItemT, Row, Seen
+from clerksync.rows import Batch, ItemT, Seen
 
 #: What Clerk allows; 501 silently gives 10 rows.
 LIMIT = 500
@@ -42,7 +43,9 @@ class Walked(Generic[ItemT]):
     """One page of a walk: what the pages before did not hold.
 
     ``cursor`` and ``cursor_ms`` are what a later walk resumes after once these items
-    are committed. The last page is empty: it says that there are no more.
+    are committed: all users below ``cursor_ms`` have been seen, and some of those from it on.
+    ``misplaced`` are users whose own time contradicts their place. The last page is empty:
+    it says that there are no more.
     """
 
     items: Sequence[ItemT]
@@ -50,12 +53,14 @@ class Walked(Generic[ItemT]):
     cursor: str | None
     cursor_ms: int | None
     is_last: bool = False
+    misplaced: frozenset[str] = frozenset()
 
 
 def walk(
     *,
     fetch: Fetch,
     decode: Decode[ItemT],
+    count: Callable[[], int],
     after: str | None = None,
     after_ms: int | None = None,
     cursors: Sequence[str] = (),
@@ -70,6 +75,7 @@ def walk(
     Args:
         fetch: Reads one page.
         decode: Turns it into items.
+        count: How many users there are; asked only if the list seems to have no end.
         after: Resume after this user, who was committed, as was everybody before.
         after_ms: That user's ``created_at``.
         cursors: Ids of users right before that one, the nearest last.
@@ -77,17 +83,16 @@ def walk(
         limit: Rows of a page.
 
     Raises:
-        SyncIncomplete: The pages do not join, or come in another order.
+        SyncIncomplete: The pages do not join, come in another order, or never end.
     """
-    walker = _Walker(fetch, decode, limit=max(1, min(limit, LIMIT)))
+    walker = _Walker(fetch, decode, Ceiling(count), limit=max(1, min(limit, LIMIT)))
     if after is not None:
-        walker.resume(
-            [*((cursor, None) for cursor in cursors if cursor != after), (after, after_ms)], position=seen
-        )
+        walker.resume([*(cursor for cursor in cursors if cursor != after), after], after_ms, position=seen)
     while True:
         batch = walker.read()
         if batch.items:
-            yield Walked(batch.items, batch.observed_ms, walker.seen.cursor, walker.seen.border)
+            rows = walker.seen
+            yield Walked(batch.items, batch.observed_ms, rows.cursor, rows.border, misplaced=batch.misplaced)
         if batch.is_end:
             yield Walked((), batch.observed_ms, walker.seen.cursor, walker.seen.border, is_last=True)
             return
@@ -103,9 +108,10 @@ def count_is_plausible(*, seen: int, counted: int) -> bool:
 class _Walker(Generic[ItemT]):
     """Where a walk stands."""
 
-    def __init__(self, fetch: Fetch, decode: Decode[ItemT], *, limit: int) -> None:
+    def __init__(self, fetch: Fetch, decode: Decode[ItemT], ceiling: Ceiling, *, limit: int) -> None:
         self._fetch = fetch
         self._decode = decode
+        self._ceiling = ceiling
         self._limit = limit
         #: Rows of Clerk's list up to the last one that was seen.
         self._position = 0
@@ -113,9 +119,10 @@ class _Walker(Generic[ItemT]):
         self._cursors_lost = 0
         self.seen = Seen()
 
-    def resume(self, rows: list[Row], *, position: int) -> None:
+    def resume(self, ids: list[str], border: int | None, *, position: int) -> None:
         """Go on after rows that an earlier walk has seen."""
-        self.seen.add(rows)
+        self.seen.add([(clerk_id, None) for clerk_id in ids])
+        self.seen.border = border
         self._position = position
 
     def read(self) -> Batch[ItemT]:
@@ -173,21 +180,24 @@ class _Walker(Generic[ItemT]):
 
     def _read_by_offset(self) -> Batch[ItemT]:
         """Count rows off instead, some of the last page's again to prove that none was skipped."""
-        tail, idle, end = self.seen.cursor, 0, None
+        tail, furthest, idle, end = self.seen.cursor, 0, 0, None
         while idle < _MAX_IDLE:
             batch = self._get_joined()
             if self.seen.only_new(batch).ids:
                 return self._accept(batch)
             # A resumed walk may have to pass over rows that were committed long ago.
-            if batch.last_id != tail:
-                tail, end = batch.last_id, None
+            if batch.last_id != tail and self._position > furthest:
+                tail, furthest, end = batch.last_id, self._position, None
                 continue
             # Nothing behind, and then the same rows at the same place: none has moved up meanwhile.
             if end is not None and self._position >= end:
                 return self._accept(batch, is_end=True)
             end = None if self._get(offset=self._position).items else self._position
             idle += 1
-        raise SyncIncomplete("Clerk ignores the cursor and the offset: the same page of users comes again")
+        raise SyncIncomplete(
+            "Clerk ignores the cursor and the offset, or lists users by other times than it shows: the same page "
+            "of users comes again"
+        )
 
     def _get_joined(self) -> Batch[ItemT]:
         """Return the page at the position, or so far before it that its rows join those that were seen."""
@@ -204,7 +214,8 @@ class _Walker(Generic[ItemT]):
         page = self._fetch(
             limit=self._limit, order_by="+created_at", starting_after=starting_after, offset=offset
         )
-        batch = Batch(self._decode(page), page.observed_ms)
+        batch = Batch.of(self._decode(page), page.observed_ms)
+        self._ceiling.add(len(batch.items))
         self._page_size = len(batch.items) or self._page_size
         return batch
 
@@ -215,5 +226,6 @@ class _Walker(Generic[ItemT]):
 
     def _accept(self, batch: Batch[ItemT], *, is_end: bool = False) -> Batch[ItemT]:
         new = self.seen.only_new(batch)
-        self.seen.add([(item.clerk_id, item.created_ms) for item in new.items])
-        return Batch(new.items, new.observed_ms, is_end)
+        self.seen.add(new.rows)
+        self.seen.move_border(batch)
+        return replace(new, is_end=is_end)

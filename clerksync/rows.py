@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 
 class Item(Protocol):
@@ -26,17 +27,34 @@ ItemT = TypeVar("ItemT", bound=Item)
 #: Rows that a walk remembers: two pages.
 MEMORY = 1000
 
+#: One in so many users of a page may have a time that does not fit; else Clerk has ignored the order.
+MISPLACED = 10
+
 #: An id and its ``created_ms``.
 Row = tuple[str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Generic[ItemT]):
-    """The items of one page, or the new ones among them."""
+    """The items of one page, or the new ones among them.
+
+    ``times`` are their ``created_ms``, None also of those that contradict their place among the others:
+    of these ``misplaced`` has the ids.
+    """
 
     items: Sequence[ItemT]
+    times: Sequence[int | None]
     observed_ms: int | None
+    misplaced: frozenset[str] = frozenset()
     is_end: bool = False
+
+    @classmethod
+    def of(cls, items: Sequence[ItemT], observed_ms: int | None) -> Self:
+        """A page as it came."""
+        told = [item.created_ms for item in items]
+        times = fitting(told)
+        misplaced = (item.clerk_id for item, own, time in zip(items, told, times, strict=True) if own != time)
+        return cls(items, times, observed_ms, frozenset(misplaced))
 
     @property
     def ids(self) -> set[str]:
@@ -44,9 +62,14 @@ class Batch(Generic[ItemT]):
         return {item.clerk_id for item in self.items if item.clerk_id}
 
     @property
+    def rows(self) -> list[Row]:
+        """The ids and times."""
+        return [(item.clerk_id, time) for item, time in zip(self.items, self.times, strict=True)]
+
+    @property
     def first_ms(self) -> int | None:
-        """The first ``created_ms`` that is known."""
-        return next((item.created_ms for item in self.items if item.created_ms is not None), None)
+        """The first time that is known."""
+        return next((time for time in self.times if time is not None), None)
 
     @property
     def last_id(self) -> str | None:
@@ -55,9 +78,8 @@ class Batch(Generic[ItemT]):
 
     @property
     def is_ascending(self) -> bool:
-        """Whether no row is older than the one before it."""
-        times = [item.created_ms for item in self.items if item.created_ms is not None]
-        return all(before <= after for before, after in pairwise(times))
+        """Whether no row is older than the one before it, but for a few users whose own time is wrong."""
+        return len(self.misplaced) <= max(1, len(self.items) // MISPLACED)
 
 
 class Seen:
@@ -65,6 +87,7 @@ class Seen:
 
     def __init__(self) -> None:
         self._rows: deque[Row] = deque(maxlen=MEMORY)
+        self._edge: int | None = None
         self.border: int | None = None
 
     @property
@@ -78,20 +101,29 @@ class Seen:
         return self._rows[-1][0] if self._rows else None
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Remember the rows of one more page."""
+        """Remember rows that were seen."""
         self._rows.extend(row for row in rows if row[0])
-        times = [created_ms for _, created_ms in rows if created_ms is not None]
-        self.border = max(times, default=self.border)
+
+    def move_border(self, batch: Batch[ItemT]) -> None:
+        """Move the border on to the last time of a page but one.
+
+        The last one is believed once others go beyond it: if it is wrong, and far too late, all
+        users behind it would seem to have been seen.
+        """
+        times = {time for time in batch.times if time is not None}
+        self._edge = max(times, default=self._edge)
+        believed = (time for time in times if time != self._edge and not is_below(time, self.border))
+        self.border = max(believed, default=self.border)
 
     def only_new(self, batch: Batch[ItemT]) -> Batch[ItemT]:
         """Return what was not seen; users without an id always count as new."""
         known = {clerk_id for clerk_id, _ in self._rows}
-        items = [
-            item
-            for item in batch.items
-            if item.clerk_id not in known and not is_below(item.created_ms, self.border)
+        new = [
+            (item, time)
+            for item, time in zip(batch.items, batch.times, strict=True)
+            if item.clerk_id not in known and not is_below(time, self.border)
         ]
-        return Batch(items, batch.observed_ms)
+        return replace(batch, items=[item for item, _ in new], times=[time for _, time in new])
 
     def joins(self, batch: Batch[ItemT]) -> bool:
         """Whether a page begins among the rows that were seen, so that none lies between."""
@@ -99,14 +131,14 @@ class Seen:
         return bool(batch.ids & known) or is_below(batch.first_ms, self.border)
 
     def anchor(self) -> int:
-        """Return the index of the row to go on from: the last one below the border, or the last.
+        """Return the index of the row to go on from: the last one before those of the last time, or the last.
 
-        What comes after it is the border's own rows once more, and then new ones. So rows
-        that share a millisecond are read together, whatever their order, and a page that
-        does not show the border again is suspect.
+        What comes after it is those rows once more, and then new ones. So rows that share a
+        millisecond are read together, whatever their order, and a page that does not show
+        them again is suspect.
         """
         rows = self.rows
-        below = (index for index in reversed(range(len(rows))) if is_below(rows[index][1], self.border))
+        below = (index for index in reversed(range(len(rows))) if is_below(rows[index][1], self._edge))
         return next(below, len(rows) - 1)
 
     def is_followed_by(self, batch: Batch[ItemT], *, index: int) -> bool:
@@ -123,6 +155,28 @@ class Seen:
             return False
         floor = self.border if created_ms is None and not batch.ids & later else created_ms
         return not is_below(batch.first_ms, floor)
+
+
+def fitting(times: Sequence[int | None]) -> list[int | None]:
+    """The times, but None for those that have to go so that the others, as many as possible, never fall."""
+    known = [(place, time) for place, time in enumerate(times) if time is not None]
+    if all(one[1] <= other[1] for one, other in pairwise(known)):
+        return list(times)
+    # A longest subsequence that never falls, by patience sorting: ``ends`` are the lowest times with which
+    # one of each length can end, ``lasts`` their places, and ``before`` leads from a place to the one before.
+    ends: list[int] = []
+    lasts: list[int] = []
+    before: dict[int, int | None] = {}
+    for place, time in known:
+        length = bisect_right(ends, time)
+        before[place] = lasts[length - 1] if length else None
+        ends[length : length + 1] = [time]
+        lasts[length : length + 1] = [place]
+    kept, at = set[int](), next(reversed(lasts), None)
+    while at is not None:
+        kept.add(at)
+        at = before[at]
+    return [time if place in kept else None for place, time in enumerate(times)]
 
 
 def is_below(created_ms: int | None, border: int | None) -> bool:

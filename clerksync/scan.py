@@ -42,7 +42,12 @@ class Scan:
         Raises:
             SyncIncomplete: There is no head to trust.
         """
-        head = read_head(fetch=self.client.list_users, decode=self.writer.decode, until_ms=self.until_ms)
+        head = read_head(
+            fetch=self.client.list_users,
+            decode=self.writer.decode,
+            count=self.client.count,
+            until_ms=self.until_ms,
+        )
         for page in head:
             if not page.items and self.checkpoint.seen == 0 and ClerkUser.objects.active().exists():
                 raise SyncIncomplete(

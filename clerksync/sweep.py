@@ -18,11 +18,14 @@ from clerksync.client import ClerkClient, Walked
 from clerksync.pages import Checkpoint, PageWriter, SweptPage, unreadable
 from clerksync.payloads import Kind, Observation, Source
 from clerksync.records import DELETED, Row
+from clerksync.rows import is_below
 from clerksync.seals import Head
 from clerksync.tables import Window
 
 #: So many cursors are kept, in case the last page's last user is deleted before a resume.
 KEPT_CURSORS = 4
+#: Why a user who is in the table is told of all the same.
+_MISPLACED = "created_at contradicts the user's place in Clerk's list"
 
 #: A user of a page, read in full or not.
 Item = Observation | Head
@@ -45,6 +48,8 @@ class Sweep:
         self.checkpoint = checkpoint
         self.writer = writer
         self.mark_missing = mark_missing
+        #: Who was told of for a time that does not fit.
+        self._misplaced: set[str] = set()
         #: Whether only the heads of the next page are read, on the thread that reads ahead.
         self._skims = True
 
@@ -65,6 +70,7 @@ class Sweep:
                     return  # an empty list proves nothing about those in the table
                 swept = self.writer.write(partial(self._apply, walked))
                 checkpoint.move_to(swept.checkpoint or checkpoint)
+                self._misplaced |= walked.misplaced
                 yield swept
 
     def _decode(self, page: Page) -> Sequence[Item]:
@@ -84,7 +90,8 @@ class Sweep:
         changes = {item.clerk_id: mirror.unchanged(rows[item.clerk_id]) for item in stored}
         changes |= self.writer.apply([*read, *doubted], rows)
         place = f"after {self.checkpoint.cursor}" if self.checkpoint.cursor else "of the list"
-        skipped = unreadable(read, place=place)
+        told = sorted(walked.misplaced - self._misplaced)
+        skipped = {**dict.fromkeys(told, (_MISPLACED,)), **unreadable(read, place=place)}
         advanced = self._advanced(walked)
         return SweptPage([*stored, *read], rows, changes, skipped, tuple(missing), advanced)
 
@@ -127,7 +134,8 @@ class Sweep:
         """The checkpoint after this page."""
         before = self.checkpoint
         same_border = walked.cursor_ms == before.cursor_ms
-        at_border = [item.clerk_id for item in walked.items if item.created_ms in (walked.cursor_ms, None)]
+        border = {name: time for name, time in before.border.items() if same_border or time is not None}
+        border |= {item.clerk_id: item.created_ms for item in walked.items if item.clerk_id}
         ids = dict.fromkeys(item.clerk_id for item in walked.items if item.clerk_id)
         nameless = sum(not item.clerk_id for item in walked.items)
         return Checkpoint(
@@ -135,7 +143,7 @@ class Sweep:
             cursor=walked.cursor,
             cursor_ms=walked.cursor_ms,
             cursors=[*before.cursors, *ids][-KEPT_CURSORS:],
-            border=[*(before.border if same_border else ()), *filter(None, at_border)],
+            border={name: time for name, time in border.items() if not is_below(time, walked.cursor_ms)},
             # Only the first page tells when the walk began.
             started_ms=walked.observed_ms if before.seen == 0 else before.started_ms,
             done=walked.is_last,

@@ -44,7 +44,7 @@ class Tally:
         self.counts["placeholders_replaced"] += sum(replaced)
 
     def skip(self, users: Mapping[str, tuple[str, ...]]) -> None:
-        """Count users that could not be read."""
+        """Count users that could not be read, or of whom something cannot be believed."""
         self.counts["skipped"] += len(users)
         for clerk_id, problems in users.items():
             if len(self.skipped) < MAX_NAMED:

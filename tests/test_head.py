@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clerksync.answers import Page
+from clerksync.ceiling import LEEWAY
 from clerksync.exceptions import SyncIncomplete
 from clerksync.head import FIRST, HeadPage, read_head
 from clerksync.paging import LIMIT, OVERLAP
@@ -54,7 +56,7 @@ def people(count: int, *, newest: int = 10_000) -> Directory:
 
 
 def read_all(directory: Directory, *, until: int) -> list[HeadPage[User]]:
-    return list(read_head(fetch=directory.fetch, decode=decode, until_ms=until))
+    return list(read_head(fetch=directory.fetch, decode=decode, count=lambda: 1000, until_ms=until))
 
 
 def ids(pages: list[HeadPage[User]]) -> list[str]:
@@ -113,14 +115,16 @@ def test_order__ignored() -> None:
         return Page(b'[["user_a", 5], ["user_b", 9]]', 1)
 
     with pytest.raises(SyncIncomplete, match="ignored the order"):
-        list(read_head(fetch=fetch, decode=decode, until_ms=0))
+        list(read_head(fetch=fetch, decode=decode, count=lambda: 1000, until_ms=0))
     assert len(read_all(directory, until=0)) == 2
 
 
 def test_order__of_users_without_a_time() -> None:
     """A user who cannot be parsed has no place in the order, and breaks none."""
     page = b'[["user_a", 9], ["user_b", 0], ["", 0], ["user_c", 5], ["user_d", 0]]'
-    head = list(read_head(fetch=lambda **options: Page(page, 1), decode=decode, until_ms=6))
+    head = list(
+        read_head(fetch=lambda **options: Page(page, 1), decode=decode, count=lambda: 1000, until_ms=6)
+    )
     assert ids(head) == ["user_a", "user_b", "", "user_c", "user_d"]
 
 
@@ -133,7 +137,7 @@ def test_offset__ignored(count: int) -> None:
         return directory.fetch(**options | {"offset": 0})
 
     with pytest.raises(SyncIncomplete, match="ignores the offset"):
-        list(read_head(fetch=fetch, decode=decode, until_ms=0))
+        list(read_head(fetch=fetch, decode=decode, count=lambda: 1000, until_ms=0))
 
 
 @pytest.mark.parametrize("deleted", [5, OVERLAP + 5, FIRST])
@@ -164,7 +168,7 @@ def test_deletes__too_many() -> None:
         return directory.fetch(offset=offset, **options)
 
     with pytest.raises(SyncIncomplete, match="do not join"):
-        list(read_head(fetch=fetch, decode=decode, until_ms=0))
+        list(read_head(fetch=fetch, decode=decode, count=lambda: 20_000, until_ms=0))
     assert [offset for offset, _ in directory.asked].count(0) == 3
 
 
@@ -216,3 +220,32 @@ def test_reading__loses_nobody(data: st.DataObject) -> None:
         return
     left_alone = {(clerk_id, ms) for clerk_id, ms in users.items() if ms >= until and clerk_id not in touched}
     assert left_alone <= found
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda number: [[f"user_{place}", 10**6 - place] for place in range(500)],
+        lambda number: [[f"user_{place}", number * 1000 + 600 - place] for place in range(500)],
+        lambda number: [[f"user_{place}", 10**9 - number * 1000 - place] for place in range(500)],
+        lambda number: [[f"user_{number * 500 + place}", 9] for place in range(500)],
+        lambda number: [[f"user_{number % 3 * 500 + place}", 9 + number] for place in range(500)],
+        lambda number: [["", 0]] * 500,
+        lambda number: [[f"user_{number}", 0]] * 500,
+        lambda number: [[f"user_{number}", 10 + number]],
+    ],
+)
+@pytest.mark.parametrize("counted", [-1, 0, 1000])
+def test_head__endless(answer: Callable[[int], list[list[Any]]], counted: int) -> None:
+    """Users who are changed faster than they are read, or are made up: given up after so many rows."""
+    given, asked = 0, itertools.count()
+
+    def fetch(**options: Any) -> Page:
+        nonlocal given
+        rows = answer(next(asked))
+        given += len(rows)
+        return Page(json.dumps(rows).encode(), 1)
+
+    with pytest.raises(SyncIncomplete):
+        list(read_head(fetch=fetch, decode=decode, count=lambda: counted, until_ms=5))
+    assert given <= LEEWAY + 4 * max(0, counted) + 500

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clerksync.answers import Page
+from clerksync.ceiling import LEEWAY
 from clerksync.exceptions import ClerkRejected, KeyRejected, NotFound, SyncIncomplete
 from clerksync.paging import LIMIT, Walked, count_is_plausible, walk
 
@@ -78,7 +80,12 @@ def people(*times: int) -> list[User]:
 
 
 def walk_all(directory: Directory, **options: Any) -> list[Walked[User]]:
-    return list(walk(fetch=directory.fetch, decode=decode, **options))
+    return walk_pages(directory.fetch, **options)
+
+
+def walk_pages(fetch: Any, **options: Any) -> list[Walked[User]]:
+    """A walk over whatever is fetched, where Clerk counts few users."""
+    return list(walk(fetch=fetch, decode=decode, count=lambda: 1000, **options))
 
 
 def ids(pages: Sequence[Walked[User]]) -> list[str]:
@@ -95,8 +102,8 @@ def test_walk__all_in_order() -> None:
     pages = walk_all(directory, limit=3)
     assert ids(pages) == [f"user_{number}" for number in range(7)]
     assert [page.is_last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert (pages[-1].items, pages[-1].cursor, pages[-1].cursor_ms) == ((), "user_6", 60)
-    assert (pages[0].cursor, pages[0].cursor_ms, pages[0].observed_ms) == ("user_2", 20, 1)
+    assert (pages[-1].items, pages[-1].cursor, pages[-1].cursor_ms) == ((), "user_6", 50)
+    assert (pages[0].cursor, pages[0].cursor_ms, pages[0].observed_ms) == ("user_2", 10, 1)
 
 
 def test_walk__nobody() -> None:
@@ -150,7 +157,7 @@ def test_walk__ties_change_places() -> None:
             rows = rows[rows.index(starting_after) + 1 :]
         return Page(json.dumps([[name, times[name]] for name in rows[:3]]).encode(), None)
 
-    walked = [page.items for page in walk(fetch=fetch, decode=decode, limit=3) if page.items]
+    walked = [page.items for page in walk_pages(fetch, limit=3) if page.items]
     assert [[user.clerk_id for user in page] for page in walked] == [["a", "b", "c"], ["d"], ["e"]]
 
 
@@ -226,7 +233,7 @@ def test_walk__offset_shifted_for_ever() -> None:
         return Page(json.dumps([["user_x", 10**6]]).encode(), None)
 
     with pytest.raises(SyncIncomplete, match="do not join"):
-        list(walk(fetch=fetch, decode=decode, after="user_9", after_ms=9, seen=3000, limit=50))
+        walk_pages(fetch, after="user_9", after_ms=9, seen=3000, limit=50)
 
 
 def test_walk__offset_ignored_too() -> None:
@@ -237,14 +244,14 @@ def test_walk__offset_ignored_too() -> None:
         return directory.fetch(**options | {"offset": None})
 
     with pytest.raises(SyncIncomplete, match="the same page"):
-        list(walk(fetch=fetch, decode=decode, limit=50))
+        walk_pages(fetch, limit=50)
 
 
 def test_walk__order_ignored() -> None:
     """A first page that does not ascend is refused: nothing could be concluded from what follows."""
-    page = Page(json.dumps([["b", 2], ["a", 1]]).encode(), None)
+    page = Page(json.dumps([["c", 3], ["b", 2], ["a", 1]]).encode(), None)
     with pytest.raises(SyncIncomplete, match="order"):
-        list(walk(fetch=lambda **options: page, decode=decode))
+        walk_pages(lambda **options: page)
 
 
 def test_walk__page_in_between_lost() -> None:
@@ -255,7 +262,7 @@ def test_walk__page_in_between_lost() -> None:
         directory.cursors = "ignored" if len(directory.asked) == 3 else "sound"
         return directory.fetch(**options)
 
-    assert ids(list(walk(fetch=fetch, decode=decode, limit=20))) == names(directory.users)
+    assert ids(walk_pages(fetch, limit=20)) == names(directory.users)
 
 
 @pytest.mark.parametrize("error", [KeyRejected("no", status=401), ClerkRejected("no", status=403)])
@@ -286,7 +293,7 @@ def test_walk__users_without_time_or_id() -> None:
         return Page(json.dumps([[user.clerk_id, user.created_ms] for user in found]).encode(), None)
 
     for limit in (2, 3, 4, 7, 500):
-        found = ids(list(walk(fetch=fetch, decode=decode, limit=limit)))
+        found = ids(walk_pages(fetch, limit=limit))
         assert [name for name in found if name] == ["user_0", "user_1", "user_9", "user_odd", "user_z"]
         assert found.count("") >= 2
 
@@ -317,6 +324,105 @@ def test_walk__resumed_after_a_deleted_user(gone: Gone, cursors: list[str], seen
     del directory.users[4]
     pages = walk_all(directory, after="user_4", after_ms=4, cursors=cursors, seen=seen, limit=10)
     assert ids(pages) == [f"user_{number}" for number in range(5, 30)]
+
+
+@dataclass
+class Liar(Directory):
+    """Shows these users at other times than those by which it lists them."""
+
+    shown: dict[str, int] = field(default_factory=dict)
+
+    def fetch(self, **options: Any) -> Page:
+        page = super().fetch(**options)
+        rows = [[name, self.shown.get(name, time)] for name, time in json.loads(page.body)]
+        return Page(json.dumps(rows).encode(), page.observed_ms)
+
+
+@pytest.mark.parametrize("shown", [-5, 0, 31, 59, 10**15])
+@pytest.mark.parametrize("cursors", ["sound", "ignored"])
+@pytest.mark.parametrize("limit", [5, 10, 500])
+def test_walk__one_time_is_wrong(shown: int, cursors: Cursors, limit: int) -> None:
+    """Wherever the user stands whose time contradicts the list, everybody comes."""
+    for place in range(40):
+        liar = Liar(people(*range(40)), cursors=cursors, shown={f"user_{place}": shown})
+        pages = walk_all(liar, limit=limit)
+        assert ids(pages) == names(liar.users)
+        # Of two users in the wrong order either may be the one.
+        near = {f"user_{place + step}" for step in (-1, 0, 1)}
+        assert all(page.misplaced <= near for page in pages)
+        borders = [page.cursor_ms for page in pages if page.cursor_ms is not None]
+        assert borders == sorted(borders)
+        assert all(border < 40 for border in borders)
+
+
+def test_walk__many_times_are_wrong() -> None:
+    """Where the times of many users contradict the list, it cannot be told whether anything was left out."""
+    liar = Liar(people(*range(40)), shown={f"user_{place}": 99 - place for place in range(20, 40)})
+    with pytest.raises(SyncIncomplete, match="the same page"):
+        walk_all(liar, limit=10)
+
+
+@pytest.mark.parametrize("largest_page", [3, 10, 500])
+@settings(max_examples=60)
+@given(
+    times=st.lists(st.integers(-3, 30), max_size=40),
+    shown=st.lists(st.integers(-3, 30) | st.sampled_from([10**15, -(10**15)]), max_size=40),
+    cursors=st.sampled_from(["sound", "ignored", "skips_ties"]),
+    gone=st.sampled_from(["error", "ignored", "empty"]),
+    after=st.none() | st.integers(0, 40),
+)
+def test_walk__contradictions(
+    largest_page: int, times: list[int], shown: list[int], cursors: Cursors, gone: Gone, after: int | None
+) -> None:
+    """Whatever times users are shown with, the walk ends, and not by the ceiling."""
+    names = dict(zip(map("user_{}".format, range(40)), shown, strict=False))
+    liar = Liar(people(*times), cursors=cursors, gone=gone, largest_page=largest_page, shown=names)
+    begin = {} if after is None else {"after": f"user_{after}", "after_ms": after}
+    with suppress(SyncIncomplete):
+        walk_all(liar, limit=20, **begin)
+    assert len(liar.asked) < 30 * (len(times) + 20)
+
+
+def _rows(first: int, *, at: int | None) -> list[list[Any]]:
+    return [[f"user_{number}", number if at is None else at] for number in range(first, first + 500)]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda number: _rows(0, at=None),
+        lambda number: _rows(0, at=7),
+        lambda number: _rows(500 * (number % 2), at=None),
+        lambda number: _rows(500 * (number % 2), at=7),
+        lambda number: _rows(500 * (number % 3), at=7),
+        lambda number: _rows(500 * (number % 2), at=None) if number % 3 else [],
+        lambda number: _rows(500 * number, at=7),
+        lambda number: _rows(500 * number, at=None),
+        lambda number: _rows(500 * number, at=-number),
+        lambda number: _rows(500 * number, at=10**18),
+        lambda number: _rows(0, at=number),
+        lambda number: [[f"user_{number}", 7]],
+        lambda number: [["", None]] * 500,
+        lambda number: [["", number]] * 500,
+        lambda number: [[f"user_{number % 1500}", None]] * 500,
+    ],
+)
+@pytest.mark.parametrize("counted", [-1, 0, 1000])
+@pytest.mark.parametrize("begin", [{}, {"after": "user_9", "after_ms": 9}])
+def test_walk__endless(answer: Callable[[int], list[list[Any]]], counted: int, begin: dict[str, Any]) -> None:
+    """A list without an end, a circle or a page that comes again: given up after so many rows as there can be."""
+    asked = itertools.count()
+    given = 0
+
+    def fetch(**options: Any) -> Page:
+        nonlocal given
+        rows = answer(next(asked))
+        given += max(10, len(rows))
+        return Page(json.dumps(rows).encode(), 1)
+
+    with suppress(SyncIncomplete):
+        list(walk(fetch=fetch, decode=decode, count=lambda: counted, **begin))
+    assert given <= LEEWAY + 4 * max(0, counted) + 500
 
 
 @st.composite

@@ -229,7 +229,10 @@ class Applying(RuleBasedStateMachine):
 
     def _scan(self) -> None:
         s = self.clock.now_ms() - 1_500
-        for page in read_head(fetch=self._head, decode=self._decode, until_ms=self.watermark - 120_000):
+        until_ms = self.watermark - 120_000
+        for page in read_head(
+            fetch=self._head, decode=self._decode, count=lambda: len(self.clerk), until_ms=until_ms
+        ):
             self._apply(list(page.items))
         self.watermark, self.needs_scan = s, False
 
