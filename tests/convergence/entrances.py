@@ -75,14 +75,24 @@ class Entrances:
         return found, report and _told(report)
 
     def find_nothing(self) -> None:
-        """Once all is well an audit finds nothing, and another walk writes no row (I9)."""
+        """Once all is well an audit finds nothing, and another walk writes no row (I9).
+
+        But for whom only the id is known, and whom Clerk does not have: nobody knows how old they are
+        (rule 10), so that a walk looks for them again each time.
+        """
+        unknown = set(
+            ClerkUser.objects.needs_refresh().filter(state="incomplete").values_list("pk", flat=True)
+        )
         with self.twins.client() as client:
-            found: list[Finding] = list(Audit(client).findings())
+            found: list[Finding] = [one for one in Audit(client).findings() if one.clerk_id not in unknown]
         assert found == []
         alias = mirror.database()
         rows = written(alias)
         assert self.sync_all()["error"] is None
-        assert written(alias) == rows, "I9: a second walk has written"
+        others = [before for before in rows if before[0] not in unknown]
+        assert [after for after in written(alias) if after[0] not in unknown] == others, (
+            "I9: a walk has written"
+        )
 
     def wait_for_doubts(self) -> None:
         """Let time pass until the next user in doubt is due."""

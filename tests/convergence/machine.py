@@ -169,8 +169,7 @@ class Whole(Living):
         self._find_out()
         self._settle_doubts()
         self.twins.each(lambda clerk: checks.check_end(self.world))
-        # The audit tells of rows that are known by the id only, as it should.
-        if self.world.present and not ClerkUser.objects.needs_refresh().exists():
+        if self.world.present:
             self.twins.each(lambda clerk: self.run.find_nothing())
 
     def _find_out(self) -> None:
