@@ -18,7 +18,7 @@ from clerksync.causes import Causes, Judged
 from clerksync.client import ClerkClient
 from clerksync.comparing import compare_content, compare_values
 from clerksync.conf import settings
-from clerksync.decisions import MIN_AGE_MS, SETTLE_MS, stable
+from clerksync.decisions import MIN_AGE_MS, stable
 from clerksync.exceptions import FilterIgnored, SyncIncomplete
 from clerksync.fields import WATCHED, watched
 from clerksync.findings import Finding, FindingKind, Summary
@@ -29,6 +29,7 @@ from clerksync.payloads import Observation, Parser, Source
 from clerksync.placeholders import PlaceholderRules
 from clerksync.records import ACTIVE, DELETED, ERASED, INCOMPLETE, Row
 from clerksync.sweep import Sweep
+from clerksync.transitions import SETTLE_MS
 
 #: Two less than Clerk takes in a filter: the other places are the controls'.
 BATCH = 98

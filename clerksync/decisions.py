@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from clerksync.fields import WATCHED, watched
+from clerksync.fields import watched
 from clerksync.payloads import Kind, Observation, Source
 from clerksync.records import (
     ACTIVE,
@@ -25,18 +25,23 @@ from clerksync.records import (
     Row,
 )
 from clerksync.seals import Head, seal
+from clerksync.transitions import (
+    REGRESSION_MS,
+    SETTLE_MS,
+    bury,
+    doubt,
+    leave_open,
+    settle,
+    take,
+    taken_as,
+    wipe,
+)
 
 #: A version this much later than its own snapshot is not believed.
 MAX_AHEAD_MS = 5 * 60_000
 #: A user this young may not be known to every replica yet.
 MIN_AGE_MS = 60_000
-#: How far apart two reads must be to overrule a greater version.
-REGRESSION_MS = 60_000
-#: Replicas need this long to agree.
-SETTLE_MS = 5_000
-MAX_BACKOFF_MS = 6 * 3_600_000
 
-_DAY_MS = 86_400_000
 _UNCHANGED = Decision(Outcome.UNCHANGED)
 
 
@@ -139,13 +144,13 @@ def _is_judgement(row: Row, observation: Observation) -> bool:
 
 def _decide_user(row: Row | None, observation: Observation) -> Decision:
     if row is None:
-        return _replace(Row(), observation, Outcome.CREATED)
+        return take(Row(), observation, Outcome.CREATED)
     if _is_judgement(row, observation):
         return _judge(row, observation)
     if row.state == DELETED:
         return _decide_after_delete(row, observation)
     if observation.updated_ms > row.updated_ms or row.state == INCOMPLETE:
-        return _replace(row, observation, _replaced(row))
+        return take(row, observation, taken_as(row))
     if observation.updated_ms < row.updated_ms:
         return _decide_older(row, observation)
     return _decide_same_version(row, observation)
@@ -155,7 +160,7 @@ def _decide_older(row: Row, observation: Observation) -> Decision:
     """An older version is late, unless a list that is clearly newer than the row shows it."""
     listed = observation.source is Source.LIST
     if listed and observation.observed_ms > max(row.observed_ms, row.doubt_ms) + SETTLE_MS:
-        return _doubt(row, Doubt.REGRESSED, observation.observed_ms)
+        return doubt(row, Doubt.REGRESSED, observation.observed_ms)
     return Decision(Outcome.LATE)
 
 
@@ -163,7 +168,7 @@ def _decide_after_delete(row: Row, observation: Observation) -> Decision:
     """A tombstone keeps out every observation; some of them raise a doubt."""
     told_later = observation.source is Source.WEBHOOK and observation.updated_ms > row.observed_ms
     if told_later or observation.source in (Source.LIST, Source.CLAIMS):
-        return _doubt(row, Doubt.SEEN_AFTER_DELETE, observation.observed_ms)
+        return doubt(row, Doubt.SEEN_AFTER_DELETE, observation.observed_ms)
     return Decision(Outcome.LATE)
 
 
@@ -174,11 +179,11 @@ def _decide_same_version(row: Row, observation: Observation) -> Decision:
     at = max(row.observed_ms, observation.observed_ms)
     if shape(row.digest) != shape(observation.digest):
         if observation.observed_ms >= row.observed_ms:
-            return _replace(row, observation, Outcome.TOUCHED)
-        return _doubt(row, Doubt.RESHAPED, at)
-    doubted = _doubt(row, Doubt.TIE, at).row or row
+            return take(row, observation, Outcome.TOUCHED)
+        return doubt(row, Doubt.RESHAPED, at)
+    doubted = doubt(row, Doubt.TIE, at).row or row
     if (observation.observed_ms, observation.digest) > (row.observed_ms, row.digest):
-        return _replace(doubted, observation, Outcome.UPDATED)
+        return take(doubted, observation, Outcome.UPDATED)
     return Decision(Outcome.DOUBTED, doubted if doubted is not row else None)
 
 
@@ -190,9 +195,9 @@ def _compare(row: Row, observation: Observation) -> Decision | None:
         newest = msgspec.structs.replace(
             observation, observed_ms=max(row.observed_ms, observation.observed_ms)
         )
-        return _replace(row, newest, Outcome.UPDATED)  # changed past the mirror
+        return take(row, newest, Outcome.UPDATED)  # changed past the mirror
     if row.digest != observation.digest and observation.observed_ms > row.observed_ms:
-        return _replace(row, observation, Outcome.TOUCHED)
+        return take(row, observation, Outcome.TOUCHED)
     return Decision(Outcome.UNCHANGED)
 
 
@@ -200,12 +205,12 @@ def _judge(row: Row, observation: Observation) -> Decision:
     """A read by id that is later than all that is known has the last word."""
     if observation.updated_ms < row.updated_ms:
         return _judge_regression(row, observation)
-    settled = _settle(row, observation.observed_ms)
+    settled = settle(row, observation.observed_ms)
     if row.state != ACTIVE or observation.updated_ms > row.updated_ms:
-        return _replace(settled, observation, _replaced(row))
+        return take(settled, observation, taken_as(row))
     if stable(row.digest) != stable(observation.digest):
         reshaped = shape(row.digest) != shape(observation.digest)
-        return _replace(settled, observation, Outcome.TOUCHED if reshaped else Outcome.UPDATED)
+        return take(settled, observation, Outcome.TOUCHED if reshaped else Outcome.UPDATED)
     decision = _compare(settled, observation) or Decision(Outcome.UNCHANGED)
     if decision.row is None and row.doubt_reason:
         return Decision(decision.outcome, settled)
@@ -216,9 +221,9 @@ def _judge_regression(row: Row, observation: Observation) -> Decision:
     """A version lower than the row's is believed when two reads, a minute apart, show it."""
     first = row.regressed_ms
     if first is not None and observation.observed_ms >= first + REGRESSION_MS:
-        return _replace(_settle(row, observation.observed_ms), observation, Outcome.CORRECTED)
+        return take(settle(row, observation.observed_ms), observation, Outcome.CORRECTED)
     noted = msgspec.structs.replace(row, regressed_ms=first or observation.observed_ms)
-    return _unsettled(noted, Doubt.REGRESSED, observation.observed_ms)
+    return leave_open(noted, Doubt.REGRESSED, observation.observed_ms)
 
 
 def _decide_partial(row: Row | None, observation: Observation) -> Decision:
@@ -231,13 +236,13 @@ def _decide_partial(row: Row | None, observation: Observation) -> Decision:
             return Decision(Outcome.LATE)
         reason = Doubt.SEEN_AFTER_DELETE
     if observation.source is Source.GET:
-        return _unsettled(row or Row(), reason, observation.observed_ms)
-    return _doubt(row or Row(), reason, observation.observed_ms)
+        return leave_open(row or Row(), reason, observation.observed_ms)
+    return doubt(row or Row(), reason, observation.observed_ms)
 
 
 def _decide_deleted(row: Row | None, observation: Observation) -> Decision:
     if row is None:
-        return _bury(Row(), observation, by="event")
+        return bury(Row(), observation, by="event")
     if row.state == DELETED:
         if observation.observed_ms <= row.observed_ms:
             return Decision(Outcome.UNCHANGED)
@@ -246,8 +251,8 @@ def _decide_deleted(row: Row | None, observation: Observation) -> Decision:
     if observation.observed_ms > row.observed_ms:
         # A list without the user said so first: in the other order it raises no doubt.
         agreed = row.doubt_reason == Doubt.ABSENT
-        return _bury(_settle(row, row.observed_ms) if agreed else row, observation, by="event")
-    return _doubt(row, Doubt.LATE_DELETE, row.observed_ms)
+        return bury(settle(row, row.observed_ms) if agreed else row, observation, by="event")
+    return doubt(row, Doubt.LATE_DELETE, row.observed_ms)
 
 
 def _decide_absent(row: Row | None, observation: Observation) -> Decision:
@@ -257,132 +262,44 @@ def _decide_absent(row: Row | None, observation: Observation) -> Decision:
     later = observation.observed_ms > max(row.observed_ms, row.doubt_ms)
     if row.state == DELETED:
         settles = later and row.doubt_reason
-        return Decision(Outcome.UNCHANGED, _settle(row, observation.observed_ms) if settles else None)
+        return Decision(Outcome.UNCHANGED, settle(row, observation.observed_ms) if settles else None)
     if row.state == INCOMPLETE:
         # Nobody knows how old it is: a replica may not know the user yet.
-        return _unsettled(
+        return leave_open(
             msgspec.structs.replace(row, doubt_reason=Doubt.ABSENT), Doubt.ABSENT, observation.observed_ms
         )
     old_enough = (row.created_ms or 0) + MIN_AGE_MS <= observation.observed_ms
     if row.state == ACTIVE and later and old_enough:
-        return _bury(_settle(row, observation.observed_ms), observation, by="absence")
-    return _unsettled(row, Doubt.ABSENT, observation.observed_ms)
+        return bury(settle(row, observation.observed_ms), observation, by="absence")
+    return leave_open(row, Doubt.ABSENT, observation.observed_ms)
 
 
 def _decide_missed(row: Row | None, observation: Observation) -> Decision:
     """A list without the user raises a doubt, even a list that may be older than the row."""
     if row is None or row.state == DELETED:
         return Decision(Outcome.UNCHANGED)
-    return _doubt(row, Doubt.ABSENT, max(row.observed_ms, observation.observed_ms))
+    return doubt(row, Doubt.ABSENT, max(row.observed_ms, observation.observed_ms))
 
 
 def _decide_wish(row: Row | None, observation: Observation) -> Decision:
     """What an operator, or the settings, want to be kept of a user."""
     if observation.kind is Kind.ERASED:
-        return _blank(row or Row(), observation, digest=ERASED)
+        return wipe(row or Row(), observation, digest=ERASED)
     if row is None or row.state != DELETED:
         return _UNCHANGED  # came back meanwhile, or was never there
     if observation.kind is Kind.LIFTED:
         return _lift(row, observation)
     if row.digest in BLANK or row.doubt_reason:
         return _UNCHANGED  # a tombstone in doubt may be a mistake
-    return _blank(row, observation, digest="")
+    return wipe(row, observation, digest="")
 
 
 def _lift(row: Row, observation: Observation) -> Decision:
     """A tombstone like others, in doubt; written with its content, of which the digest is a part."""
-    doubt = _doubt(row, Doubt.SEEN_AFTER_DELETE, max(row.observed_ms, observation.observed_ms))
-    if row.digest != ERASED or doubt.row is None:
-        return doubt
-    return Decision(doubt.outcome, msgspec.structs.replace(doubt.row, digest=""), observation)
-
-
-def _blank(row: Row, observation: Observation, *, digest: str) -> Decision:
-    """A tombstone that keeps the version, and of the time when the user came to Clerk the day."""
-    outcome = Outcome.TOUCHED if row.state == DELETED else Outcome.DELETED
-    settled = _settle(row, max(row.observed_ms, observation.observed_ms))
-    blank = msgspec.structs.replace(
-        settled,
-        state=DELETED,
-        digest=digest,
-        seal="",
-        created_ms=None if row.created_ms is None else row.created_ms - row.created_ms % _DAY_MS,
-        watched=(None,) * len(WATCHED),
-        deleted_ms=row.deleted_ms if row.state == DELETED else observation.observed_ms,
-        deleted_by=row.deleted_by if row.state == DELETED else "operator",
-    )
-    return Decision(outcome, blank, observation)
-
-
-def _replace(row: Row, observation: Observation, outcome: Outcome) -> Decision:
-    new = msgspec.structs.replace(
-        row,
-        state=ACTIVE,
-        updated_ms=observation.updated_ms,
-        observed_ms=observation.observed_ms,
-        created_ms=observation.created_ms,
-        digest=observation.digest,
-        seal=observation.seal,
-        regressed_ms=None,
-        watched=watched(observation.fields) if observation.fields else (),
-        deleted_ms=None,
-        deleted_by="",
-    )
-    return Decision(outcome, new, observation)
-
-
-def _replaced(row: Row) -> Outcome:
-    match row.state:
-        case "deleted":
-            return Outcome.REVIVED
-        case "incomplete":
-            return Outcome.CREATED
-        case _:
-            return Outcome.UPDATED
-
-
-def _bury(row: Row, observation: Observation, *, by: str) -> Decision:
-    """The tombstone keeps the version and takes the time of the delete."""
-    tombstone = msgspec.structs.replace(
-        row,
-        state=DELETED,
-        observed_ms=max(row.observed_ms, observation.observed_ms),
-        regressed_ms=None,
-        deleted_ms=observation.observed_ms,
-        deleted_by=by,
-    )
-    return Decision(Outcome.DELETED, tombstone)
-
-
-def _doubt(row: Row, reason: Doubt, at_ms: int) -> Decision:
-    if row.doubt_reason and row.doubt_ms >= at_ms:
-        return Decision(Outcome.DOUBTED)
-    due = at_ms if reason is Doubt.ABSENT else at_ms + SETTLE_MS
-    if row.doubt_reason and (row.doubt_tries == 0 or reason is Doubt.ABSENT):
-        due = min(row.retry_ms, due)
-    elif row.doubt_reason:
-        due = row.retry_ms  # reads by id have not settled it: they keep their growing distance
-    doubted = msgspec.structs.replace(row, doubt_reason=reason, doubt_ms=at_ms, retry_ms=due)
-    return Decision(Outcome.DOUBTED, doubted)
-
-
-def _unsettled(row: Row, reason: Doubt, at_ms: int) -> Decision:
-    """A read by id that settled nothing: try again later, and later each time."""
-    tries = row.doubt_tries + 1
-    again = msgspec.structs.replace(
-        row,
-        doubt_reason=row.doubt_reason or reason,
-        doubt_ms=row.doubt_ms if row.doubt_reason else at_ms,
-        doubt_tries=tries,
-        retry_ms=at_ms + min(REGRESSION_MS * 2 ** min(tries - 1, 10), MAX_BACKOFF_MS),
-    )
-    return Decision(Outcome.DOUBTED, again)
-
-
-def _settle(row: Row, at_ms: int) -> Row:
-    return msgspec.structs.replace(
-        row, doubt_reason="", doubt_ms=0, doubt_tries=0, retry_ms=0, regressed_ms=None, observed_ms=at_ms
-    )
+    lifted = doubt(row, Doubt.SEEN_AFTER_DELETE, max(row.observed_ms, observation.observed_ms))
+    if row.digest != ERASED or lifted.row is None:
+        return lifted
+    return Decision(lifted.outcome, msgspec.structs.replace(lifted.row, digest=""), observation)
 
 
 def shape(digest: str) -> str:

@@ -53,14 +53,14 @@ MUTANTS = (
     mutant(
         "a doubt that a refetch never clears",
         "decisions.py",
-        "    settled = _settle(row, observation.observed_ms)\n",
+        "    settled = settle(row, observation.observed_ms)\n",
         "    settled = row\n",
         *RULE,
     ),
     mutant(
         "a tie raises no doubt",
         "decisions.py",
-        "    doubted = _doubt(row, Doubt.TIE, at).row or row\n",
+        "    doubted = doubt(row, Doubt.TIE, at).row or row\n",
         "    doubted = row\n",
         *RULE,
     ),
