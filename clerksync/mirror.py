@@ -63,8 +63,8 @@ def page_transaction() -> Iterator[None]:
     What a crash of the database's machine takes away it takes with the checkpoint.
     """
     with transaction.atomic(using=database()):
+        UserTable(database()).prepare_pages()
         yield
-        UserTable(database()).commit_without_waiting()
 
 
 def read_known(clerk_id: str) -> Known:
