@@ -29,6 +29,8 @@ API_VERSION = "2026-05-12"
 MAX_BODY = 64 * 1024 * 1024
 MAX_POSTED = 64 * 1024
 _PIECE = 1024 * 1024
+#: How a body may be packed: as it is asked for, or not at all.
+_PACKINGS = {"", "identity", "gzip", "x-gzip"}
 
 _API_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 
@@ -129,7 +131,7 @@ class Transport:
                 )
                 elapsed = self._clock.monotonic() - started
                 with closing(response):
-                    body = _read(response)
+                    body = _read(response) if _packing(response) in _PACKINGS else b""
         # ValueError: requests reads where a redirect leads, although it does not follow it.
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             trouble, is_hopeless = _explain(error)
@@ -145,6 +147,10 @@ class Transport:
     ) -> Answer | str:
         if len(body) > MAX_BODY:
             raise InvalidResponse(f"{request}: an answer of more than {MAX_BODY} bytes")
+        if (packing := _packing(response)) not in _PACKINGS and response.status_code == 200:
+            raise InvalidResponse(
+                f"{request}: an answer packed as {answers.one_line(packing, 60)}, which was not asked for"
+            )
         observed_ms = answers.started_ms(response.headers, elapsed=elapsed)
         if observed_ms is not None:
             self._latest = observed_ms, self._clock.monotonic() - elapsed
@@ -234,6 +240,8 @@ def _session(key: _SecretKey, url: str) -> requests.Session:
     session.auth = key
     session.headers["User-Agent"] = f"clerksync/{__version__}"
     session.headers["Accept"] = "application/json"
+    # By default whatever the installed packages can unpack is asked for.
+    session.headers["Accept-Encoding"] = "gzip"
     session.headers["Clerk-API-Version"] = API_VERSION
     # The cookies of Clerk's edge belong to browsers.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -243,6 +251,10 @@ def _session(key: _SecretKey, url: str) -> requests.Session:
     session.proxies, session.verify = environment["proxies"], environment["verify"]
     session.trust_env = False
     return session
+
+
+def _packing(response: requests.Response) -> str:
+    return str(response.headers.get("Content-Encoding", "")).strip().lower()
 
 
 def _read(response: requests.Response) -> bytes:

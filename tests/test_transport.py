@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -272,6 +273,29 @@ def test_get__gzip_bomb(client: ClerkClient, clerk_server: FakeClerk) -> None:
     with pytest.raises(InvalidResponse, match="more than 67108864 bytes"):
         client.list_users(limit=20)
     assert client.requests == 1
+
+
+@pytest.mark.parametrize("packing", ["deflate", "br", "zstd", "gzip, gzip", "x-\x1b[31mrot13", "gzip;q=1"])
+def test_get__packed_otherwise(client: ClerkClient, clerk_server: FakeClerk, packing: str) -> None:
+    """Only gzip is asked for, whatever else is installed; what is packed otherwise is refused, and not unpacked."""
+    packed = Response(
+        200, {"Content-Type": "application/json", "Content-Encoding": packing}, zlib.compress(b"[]")
+    )
+    clerk_server.fail("callback", call=lambda request: packed)
+    with pytest.raises(InvalidResponse, match=r"packed as .*, which was not asked for") as caught:
+        client.list_users(limit=20)
+    assert str(caught.value).isprintable()
+    assert client.requests == 1
+    sent = {name.lower(): value for name, value in clerk_server.requests[-1].headers.items()}
+    assert sent["accept-encoding"] == "gzip"
+
+
+def test_get__error_packed_otherwise(client: ClerkClient, clerk_server: FakeClerk) -> None:
+    """What an error says counts more than how it is packed."""
+    busy = Response(503, {"Content-Encoding": "br"}, b"?")
+    clerk_server.fail("callback", call=lambda request: busy)
+    client.list_users(limit=20)
+    assert client.requests == 2
 
 
 def test_get__too_large(client: ClerkClient, clerk_server: FakeClerk) -> None:

@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
 
 from clerksync.exceptions import PayloadError
 from clerksync.payloads import MAX_USER, Parser, Source
+from clerksync.testing import FakeClerk
+from clerksync.transport import MAX_BODY
 from tests.figures import tell
+from tests.hostile.replies import ENDLESS
+from tests.hostile.wires import answering
 from tests.observed import user_json
+from tests.processes import environment
+
+#: Prints how many MB of memory one answer has cost at its height, and how it was refused.
+_READ = """
+import sys, django
+django.setup()
+from clerksync.client import ClerkClient
+from clerksync.exceptions import ClerkError
+from tests.benchmarks.machine import peak_mb
+with ClerkClient(secret_key="sk_live_x", api_url=sys.argv[1]) as client:
+    try:
+        client.count()
+    except ClerkError:
+        pass
+    before = peak_mb()
+    try:
+        client.list_users(limit=500)
+    except ClerkError as error:
+        print(peak_mb() - before, error)
+"""
 
 _MANY = 9 * 1024 * 1024
 
@@ -41,4 +67,18 @@ def test_user__too_large(key: str) -> None:
         ("user_small", True),
     ]
     assert seen[1].problems == (f"larger than {MAX_USER} bytes",)
+    tell("hostile users and answers")
+
+
+@pytest.mark.django_db
+def test_answer__bomb_in_a_process_of_its_own(clerk: FakeClerk) -> None:
+    """The memory of the whole process grows by little more than the body that is taken at most, and its copy."""
+    with answering(clerk, ENDLESS["chunks_of_gzip"]) as (url, _):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", _READ, url],
+            env=environment(), capture_output=True, text=True, check=True, timeout=100,
+        )  # fmt: skip
+    grown, _, error = done.stdout.partition(" ")
+    assert "more than 67108864 bytes" in error
+    assert MAX_BODY <= int(grown) * 1024 * 1024 < 3 * MAX_BODY
     tell("hostile users and answers")
