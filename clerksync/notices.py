@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from clerksync import channels, signals
-from clerksync.logs import Log, told
+from clerksync.logs import Log, clean, told
 from clerksync.models import Alarm, AlarmNotice
 from clerksync.reasons import clock
 
@@ -115,7 +115,8 @@ def _tell(notice: AlarmNotice, now: datetime, standing: str) -> bool:
 
 def _message(alarm: Alarm, news: str, now: datetime, standing: str) -> tuple[str, str]:
     """Subject and text."""
-    what, since = alarm.text.partition(". ")[0][:150], clock(alarm.since, now=now)
+    # A line end would be refused by Django as the beginning of another header, and nobody be told.
+    what, since = clean(alarm.text.partition(". ")[0][:150]), clock(alarm.since, now=now)
     match news:
         case News.RESOLVED:
             return f"Clerk: Over: {what}", (

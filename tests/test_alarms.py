@@ -100,6 +100,21 @@ def signalled() -> Iterator[list[tuple[str, str]]]:
         signals.alarm_resolved.disconnect(on_resolved)
 
 
+def test_subject__one_line() -> None:
+    """Whatever a sentence holds, the subject is one line, no header is forged, and there is no HTML."""
+    look(Reason("odd", State.BEHIND, "A\r\nBcc: victim@evil.test\n<b>x</b>", command="manage.py check_clerk"))
+    look(
+        Reason("odd", State.BEHIND, "A\r\nBcc: victim@evil.test\n<b>x</b>", command="manage.py check_clerk"),
+        minutes=11,
+    )
+    [message] = mail.outbox
+    assert isinstance(message, mail.EmailMultiAlternatives)
+    assert "Clerk: A\\u000d\\u000aBcc: victim@evil.test\\u000a<b>x</b>" in message.subject
+    assert message.recipients() == [OPS]
+    assert (message.alternatives, message.content_subtype) == ([], "plain")
+    assert "Bcc" not in message.message()
+
+
 def test_once_and_once() -> None:
     """One mail when it begins, with the status and what to do, none while it lasts, one when it is over."""
     with signalled() as told:

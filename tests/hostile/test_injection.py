@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import logging
+from datetime import timedelta
 from typing import Any
 
+import django
 import pytest
 from django.apps import apps
 from django.contrib import admin
@@ -17,9 +19,12 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
 
-from clerksync.models import ClerkUser, MirrorState, WebhookEvent
+from clerksync import alarms
+from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
+from project.demo_clerk import playing
 from tests.admin.staff import log_in
 from tests.deliveries import WEBHOOK_SECRET, body_of, changed, now_ms
 from tests.figures import tell
@@ -144,6 +149,54 @@ def test_page__shows_text(planted: Syncer, name: str) -> None:
         check_html(response.content.decode(), name)
     check_lines(response.content.decode(), name)
     tell("surfaces searched for marks")
+
+
+@pytest.mark.parametrize("name", MARKS)
+def test_demo__shows_text(clerk: FakeClerk, settings: Any, name: str) -> None:
+    """The pages of the demo, to the user whose names are marks and to others."""
+    settings.ROOT_URLCONF, settings.DEMO = "project.demo_urls", True
+    settings.CLERKSYNC_SIGN_IN_URL = "/"
+    plant(clerk, "user_marked", MARKS[name])
+    client = Client(headers={"Accept": "text/html"})
+    with playing(clerk):
+        for _ in range(2):
+            for path in ("/", "/profile/", "/name/"):
+                answer = client.get(path, follow=True)
+                assert answer.status_code == 200
+                check_html(answer.content.decode(), path)
+            client.post("/session/sign-in/", {"clerk_id": "user_marked"})
+        answer = client.post(
+            "/name/", {"first_name": MARKS[name], "last_name": MARKS[name], "how": MARKS[name]}
+        )
+        # A form gives back what was typed, and a value is no address.
+        check_html(answer.content.decode().replace('value="javascript:', ""), "/name/")
+    assert ClerkUser.objects.get().pk == "user_marked"
+    tell("surfaces searched for marks", 6)
+
+
+def test_alarm__tells_no_marks(planted: Syncer, settings: Any) -> None:
+    """What alarms say is ours: of users, events and errors nothing but numbers."""
+    settings.ADMINS = (
+        ["ops@harbour.test"] if django.VERSION >= (6, 0) else [("Operations", "ops@harbour.test")]
+    )
+    long_ago = timezone.now() - timedelta(days=40)
+    WebhookEvent.objects.filter(pk__in=WebhookEvent.objects.values("pk")[:5]).update(
+        state="failed", reason=LINES
+    )
+    SyncRun.objects.update(state="failed", error=LINES, started_at=long_ago, finished_at=long_ago)
+    ScheduledJob.objects.create(
+        part="full", failures=9, message=LINES, failing_since=long_ago, next_at=long_ago
+    )
+    for minutes in (0, 60):
+        alarms.evaluate(now=timezone.now() + timedelta(minutes=minutes))
+    assert len(mail.outbox) >= 2
+    for message in mail.outbox:
+        text = f"{message.subject}\n{message.body}"
+        check_lines(text, "mail")
+        check_html(text, "mail")
+        assert not any(mark in text for mark in MARKS.values())
+        assert message.recipients() == ["ops@harbour.test"]
+    tell("surfaces searched for marks", len(mail.outbox))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
