@@ -15,6 +15,9 @@ from clerksync.exceptions import ClerkRejected, InvalidResponse, KeyRejected, No
 
 T = TypeVar("T")
 
+#: Of a clock that can be right; ours is not asked, for it may be hours off.
+_EARLIEST, _LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
 #: Worth another try: timeout, busy object, rate limit; every 5xx is as well.
 TEMPORARY = frozenset({408, 409, 429})
 
@@ -107,10 +110,11 @@ def one_line(text: str, longest: int) -> str:
 def started_ms(headers: Mapping[str, str], *, elapsed: float) -> int | None:
     """Return when a request started by Clerk's clock, at the latest; ``elapsed`` in seconds.
 
-    ``Date`` has whole seconds, rounded nobody knows how: one more is taken off.
+    ``Date`` has whole seconds, rounded nobody knows how: one more is taken off. None if it tells no time, or
+    one at which there was no Clerk: it would stamp rows and watermarks.
     """
     date = _http_date(headers.get("Date", ""))
-    if date is None:
+    if date is None or not _EARLIEST <= date < _LATEST:
         return None
     return round(date.timestamp() * 1000) - round(elapsed * 1000) - 1000
 

@@ -95,6 +95,11 @@ class ClerkClient:
         """How many of them were answered with 429."""
         return self._transport.throttled
 
+    @property
+    def knows_time(self) -> bool:
+        """Whether an answer has told the time of Clerk's clock, so that ``now_ms`` is not ours."""
+        return self._transport.knows_time
+
     def now_ms(self) -> int:
         """Return the time of Clerk's clock at the earliest, as the last answer told it."""
         return self._transport.now_ms()

@@ -20,9 +20,6 @@ from clerksync.tally import Report
 
 logger = logging.getLogger(__name__)
 
-#: Clerk's ``Date`` has whole seconds, and its machines' clocks may differ: so far its time may go back.
-TOLERANCE_MS = 10_000
-
 _NOTHING_KNOWN = "No full sync has been completed yet, so this one was full."
 
 
@@ -84,7 +81,7 @@ class _Incremental(Runner):
         scan = Scan(self.client, self.checkpoint, self.writer, until_ms=until_ms)
         self.read(scan.pages(), advice="the next run reads the same changes again")
         started_ms = self.checkpoint.started_ms
-        if started_ms is not None and started_ms < known_ms - TOLERANCE_MS:
+        if started_ms is not None and started_ms < known_ms - watermarks.TOLERANCE_MS:
             raise SyncIncomplete(
                 f"Clerk's clock is {(known_ms - started_ms) // 1000} s behind the time up to which changes were "
                 f"thought to be known; run a full sync: manage.py sync_clerk_users"

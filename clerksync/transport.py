@@ -74,6 +74,11 @@ class Transport:
         self._key = _SecretKey(secret_key)
         self._session = _session(self._key, api_url)
 
+    @property
+    def knows_time(self) -> bool:
+        """Whether Clerk has told the time."""
+        return self._latest is not None
+
     def now_ms(self) -> int:
         """Return the time of Clerk's clock at the earliest; of ours, if Clerk has not told its own."""
         if self._latest is None:

@@ -14,6 +14,9 @@ from django.utils import timezone
 
 from clerksync.models import MirrorState
 
+#: Clerk's ``Date`` has whole seconds, and its machines' clocks may differ: so far its time may go back.
+TOLERANCE_MS = 10_000
+
 
 class Watermarks(NamedTuple):
     """Both in ms; None: nothing is known."""
@@ -32,7 +35,7 @@ def advance(*, now_ms: int, updates_ms: int | None = None, deletes_ms: int | Non
     """Move watermarks on; belongs into a transaction that has locked the row, as renewing a lease does.
 
     A long full sync ends with an older watermark than the scans that ran meanwhile: the later one stays.
-    One from the future cannot be true, and gives way.
+    One from the future cannot be true: it gives way, and is not set.
 
     Args:
         now_ms: Clerk's time.
@@ -45,7 +48,7 @@ def advance(*, now_ms: int, updates_ms: int | None = None, deletes_ms: int | Non
         ("updates_as_of", updates_ms, before.updates_ms),
         ("deletes_as_of", deletes_ms, before.deletes_ms),
     ):
-        if new is not None and (old is None or not new <= old <= now_ms):
+        if new is not None and new <= now_ms + TOLERANCE_MS and (old is None or not new <= old <= now_ms):
             moment = datetime.fromtimestamp(new / 1000, UTC)
             values[name] = moment if django_settings.USE_TZ else timezone.make_naive(moment)
     MirrorState.objects.filter(pk=1).update(**values)

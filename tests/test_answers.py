@@ -45,7 +45,19 @@ def test_retry_after__no_date() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "started_ms"),
-    [({"Date": DATE}, DATE_MS - 250 - 1000), ({}, None), ({"Date": "today"}, None)],
+    [
+        ({"Date": DATE}, DATE_MS - 250 - 1000),
+        ({}, None),
+        ({"Date": "today"}, None),
+        ({"Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, None),
+        ({"Date": "Tue, 31 Dec 2019 23:59:59 GMT"}, None),
+        ({"Date": "Wed, 01 Jan 2020 00:00:00 GMT"}, 1_577_836_800_000 - 250 - 1000),
+        ({"Date": "Thu, 31 Dec 2099 23:59:59 GMT"}, 4_102_444_799_000 - 250 - 1000),
+        ({"Date": "Fri, 01 Jan 2100 00:00:00 GMT"}, None),
+        ({"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, None),
+        ({"Date": "Fri, 31 Dec 9999 23:59:59 -2359"}, None),
+        ({"Date": "Mon, 01 Jan 0001 00:00:00 +2359"}, None),
+    ],
 )
 def test_started_ms(headers: dict[str, str], started_ms: int | None) -> None:
     """The start is Clerk's date less what the request took, and less a second of rounding."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 import pytest
 from django.test import override_settings
@@ -177,3 +178,56 @@ def test_advance__says_how_far_our_clock_is_ahead() -> None:
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
     moved(updates_ms=T0, now_ms=round(hour_ago.timestamp() * 1000))
     assert MirrorState.objects.get().skew_ms == pytest.approx(3_600_000, abs=5_000)
+
+
+def test_advance__not_beyond_the_present() -> None:
+    """What is said to be known later than now, by the clock of the last answer, is not."""
+    MirrorState.objects.create(pk=1)
+    assert moved(now_ms=T0, updates_ms=T0 + 60_000, deletes_ms=T0 + 60_000) == Watermarks()
+    assert moved(now_ms=T0, updates_ms=T0 + 1_000) == Watermarks(T0 + 1_000, None)
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["Fri, 31 Dec 9999 23:59:59 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", "Mon, 99 Foo 2026", "", "9" * 5_000],
+)
+def test_syncs__date_of_another_age(clerk: FakeClerk, date: str) -> None:
+    """A Date that cannot be right moves neither watermarks nor rows into another age, and hides no later change."""
+    syncer, ids = Syncer(clerk), clerk.create_users(5)
+    clerk.advance(seconds=600)
+    assert syncer.full().error is None
+    before = watermarks.known()
+    clerk.advance(seconds=600)
+    clerk.update_user(ids[0], first_name="Changed")
+
+    clerk.fail("wrong_date", value=date, times=None, on="*")
+    for report in (syncer.full(), syncer.incremental(), syncer.users(*ids)):
+        assert report.error is None
+    assert watermarks.known() == before
+    assert ClerkUser.objects.get(pk=ids[0]).first_name == "Changed"
+    clerk.clear_faults()
+    clerk.update_user(ids[1], first_name="Later")
+    clerk.advance(seconds=10)
+    assert syncer.incremental().error is None
+    assert ClerkUser.objects.get(pk=ids[1]).first_name == "Later"
+    assert not ClerkUser.objects.in_doubt().exists()
+    after = watermarks.known()
+    assert before.updates_ms is not None
+    assert after.updates_ms is not None
+    assert before.updates_ms < after.updates_ms <= clerk.clock.now_ms()
+
+
+def test_syncs__first_date_too_late(clerk: FakeClerk) -> None:
+    """Nor does a single answer, the one that says when the walk began, of a clock that is a year ahead."""
+    syncer = Syncer(clerk)
+    clerk.create_users(5)
+    clerk.advance(seconds=600)
+    clerk.fail(
+        "wrong_date", value=formatdate(clerk.clock.now_ms() / 1000 + 31_536_000, usegmt=True), on=LISTS
+    )
+    assert syncer.full().error is None
+    assert watermarks.known() == Watermarks()
+    assert syncer.full().error is None
+    known = watermarks.known()
+    assert known.updates_ms is not None
+    assert known.updates_ms <= clerk.clock.now_ms()

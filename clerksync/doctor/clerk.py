@@ -13,7 +13,7 @@ from clerksync import publishable_key, webhooks
 from clerksync.client import ClerkClient, Instance
 from clerksync.conf import settings
 from clerksync.doctor import reach
-from clerksync.doctor.findings import Finding, ok, problem, skipped
+from clerksync.doctor.findings import Finding, ok, problem, skipped, warning
 from clerksync.exceptions import ClerkError, ClerkRejected, ClerkUnavailable, KeyRejected
 from clerksync.public_keys import parse_key_set
 from clerksync.token_rules import LEEWAY
@@ -95,6 +95,13 @@ def _keys(client: ClerkClient) -> Mapping[str, RSAPublicKey] | None:
 
 
 def _clock(client: ClerkClient, *, since: float) -> Finding:
+    if not client.knows_time:
+        sentence = (
+            "Clerk's answers tell no time (header Date), or one that cannot be: no sync moves what is known."
+        )
+        return warning(
+            "clock", sentence, "Look at what stands between: a proxy that drops or rewrites headers."
+        )
     # ``now_ms`` is the earliest that it can be there: Date has whole seconds, and one more is taken off.
     ahead = time.time() - client.now_ms() / 1000 - 1.5
     took = time.monotonic() - since  # at some moment of this Clerk looked at its clock

@@ -122,6 +122,11 @@ def _wrong_instance(response: Response, options: Options) -> Response:
     return replace(response, body=msgspec.json.encode(answer | {"id": other}))
 
 
+def _wrong_date(response: Response, options: Options) -> Response:
+    value = options.get("value", "Fri, 31 Dec 9999 23:59:59 GMT")
+    return replace(response, headers={**response.headers, "Date": value})
+
+
 def _gzipped(response: Response, options: Options) -> Response:
     return _encoded(response, gzip.compress(response.body, compresslevel=1, mtime=0))
 
@@ -168,6 +173,7 @@ ALTERATIONS: dict[str, Callable[[Response, Options], Response]] = {
     "half_page": _half_page,
     "wrapped": _wrapped,
     "count_wrong": _count_wrong,
+    "wrong_date": _wrong_date,
     "wrong_instance": _wrong_instance,
     "gzip": _gzipped,
     "gzip_bomb": _gzip_bomb,
@@ -185,5 +191,6 @@ OPTIONS: dict[str, set[str]] = {
     "shuffle_ties": set(),
     "slow": {"seconds"},
     "truncated": {"keep"},
+    "wrong_date": {"value"},
     "wrong_instance": {"instance_id"},
 }

@@ -267,6 +267,15 @@ def test_clock(clerk: FakeClerk, seconds: int, words: str) -> None:
     assert words in told[1]
 
 
+@pytest.mark.parametrize("fault", ["no_date", "wrong_date"])
+def test_clock__not_told(clerk: FakeClerk, fault: str) -> None:
+    """Without a time that can be right nothing can be compared."""
+    clerk.fail(fault, times=None, on="*")
+    told = found()["clock"]
+    assert told[0] == "warning"
+    assert "tell no time" in told[1]
+
+
 def test_clock__slow_answer(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that takes longer than clocks may differ says nothing against them."""
     monkeypatch.setattr("clerksync.doctor.clerk.MAX_SKEW", 1)
