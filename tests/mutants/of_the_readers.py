@@ -121,8 +121,8 @@ MUTANTS = (
     mutant(
         "a watermark that moves back",
         "watermarks.py",
-        "        if new is not None and (old is None or not new <= old <= now_ms):\n",
-        "        if new is not None:\n",
+        "TOLERANCE_MS and (old is None or not new <= old <= now_ms):\n",
+        "TOLERANCE_MS:\n",
         "test_watermarks.py",
     ),
     mutant(
