@@ -1,4 +1,4 @@
-"""Ways to tell people: mail to ADMINS, and messages to the addresses of CLERKSYNC_ALERT_URLS.
+"""Ways to tell people: mail to ADMINS, and messages to the addresses of CLERKSYNC_ALERT_SECRET_URLS.
 
 Each call has an end: a server that hangs holds a thread of its own, and nobody else.
 """
@@ -26,7 +26,7 @@ _lock = threading.Lock()
 def configured() -> list[str]:
     """The names of the channels that are there; none of them tells a secret."""
     mail = [EMAIL] if settings.ALERT_EMAILS and django_settings.ADMINS else []
-    return [*mail, *(name_of(url) for url in settings.ALERT_URLS)]
+    return [*mail, *(name_of(url) for url in settings.ALERT_SECRET_URLS)]
 
 
 def name_of(url: str) -> str:
@@ -47,7 +47,7 @@ def _send(channel: str, title: str, body: str) -> str:
     if channel == EMAIL:
         mail_admins(title, body)
         return ""
-    urls = {name_of(url): url for url in settings.ALERT_URLS}
+    urls = {name_of(url): url for url in settings.ALERT_SECRET_URLS}
     if channel not in urls:
         return "the address is gone"
     # By name: apprise may not be installed, and only who has addresses needs it.

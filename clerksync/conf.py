@@ -276,7 +276,7 @@ class Settings:
     #: Mail ADMINS when something goes wrong, and when it is over.
     ALERT_EMAILS = Setting[bool](True, problem=_boolean)
     #: Further addresses that are told, as apprise has them; each is a secret.
-    ALERT_URLS = Setting[tuple[str, ...]]((), problem=_addresses)
+    ALERT_SECRET_URLS = Setting[tuple[str, ...]]((), problem=_addresses)
     #: So many webhook events that are parked, or failed, are a cause for alarm.
     ALERT_EVENTS = Setting[int](1, problem=_positive)
     #: Whoever has it may read the metrics; "": nobody.

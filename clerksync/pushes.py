@@ -1,4 +1,4 @@
-"""Messages to the addresses of CLERKSYNC_ALERT_URLS; the only user of apprise.
+"""Messages to the addresses of CLERKSYNC_ALERT_SECRET_URLS; the only user of apprise.
 
 An address holds the key to what it leads to. apprise, and urllib3 below it, name addresses in their logs, so
 these are silent meanwhile.

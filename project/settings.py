@@ -62,7 +62,7 @@ _READERS = {
     "CLERKSYNC_MAX_STALENESS": env.whole,
     "CLERKSYNC_SCHEDULE": env.schedule,
     "CLERKSYNC_ALERT_EMAILS": env.boolean,
-    "CLERKSYNC_ALERT_URLS": env.addresses,
+    "CLERKSYNC_ALERT_SECRET_URLS": env.addresses,
     "CLERKSYNC_ALERT_EVENTS": env.whole,
     "CLERKSYNC_METRICS_NETWORKS": env.words,
     "CLERKSYNC_WEBHOOK_MAX_BYTES": env.whole,

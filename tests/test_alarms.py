@@ -438,7 +438,7 @@ def addresses(*refusing: str) -> Iterator[list[tuple[str, str, str]]]:
 def test_addresses__each_on_its_own(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
     """One that refuses keeps no other, is tried again alone, and is told that it is over only if it was told."""
     good, bad = "json://hooks.harbour.test/good-secret", "json://hooks.harbour.test/bad-secret"
-    settings.CLERKSYNC_ALERT_URLS = [bad, good]
+    settings.CLERKSYNC_ALERT_SECRET_URLS = [bad, good]
     with addresses(bad) as taken:
         look(SILENT)
         look(SILENT, minutes=11)

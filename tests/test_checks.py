@@ -99,7 +99,7 @@ WRONG_TYPES = {
     "CLERKSYNC_MAX_STALENESS": (0, "must be a whole number above 0"),
     "CLERKSYNC_SCHEDULE": ({"full": 5}, "must be a dict of parts to cron expressions, or to None for off"),
     "CLERKSYNC_ALERT_EMAILS": ("no", "must be True or False"),
-    "CLERKSYNC_ALERT_URLS": (
+    "CLERKSYNC_ALERT_SECRET_URLS": (
         ["slack"],
         "must be a list or tuple of addresses of apprise, each like service://...",
     ),

@@ -92,11 +92,11 @@ def test_channel(hook: tuple[str, list[dict[str, Any]]], settings: Any) -> None:
     """A channel is called by a hash of its address."""
     url = f"{hook[0]}/secret"
     settings.ADMINS = []
-    settings.CLERKSYNC_ALERT_URLS = [url]
+    settings.CLERKSYNC_ALERT_SECRET_URLS = [url]
     [name] = channels.configured()
     assert name.startswith("push:")
     assert len(name) == 17
     assert channels.send(name, "Title", "Text") == ""
-    settings.CLERKSYNC_ALERT_URLS = []
+    settings.CLERKSYNC_ALERT_SECRET_URLS = []
     assert channels.send(name, "Title", "Text") == "the address is gone"
     assert len(hook[1]) == 1

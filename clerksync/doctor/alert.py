@@ -27,7 +27,7 @@ def send() -> list[Finding]:
 
 def _mail() -> Iterator[Finding]:
     if not django_settings.ADMINS:
-        if not settings.ALERT_URLS:
+        if not settings.ALERT_SECRET_URLS:
             yield problem(_ID, "ADMINS is empty, so no alarm reaches anybody.", "Set ADMINS.")
         return
     if why := channels.send(channels.EMAIL, _TITLE, _TEXT):
@@ -51,11 +51,11 @@ def _mail() -> Iterator[Finding]:
 
 def _pushes() -> Iterator[Finding]:
     """Addresses are secrets: each is told by its number."""
-    if settings.ALERT_URLS and find_spec("apprise") is None:
+    if settings.ALERT_SECRET_URLS and find_spec("apprise") is None:
         yield problem(_ID, "apprise is not installed.", "pip install 'clerksync[alerts]'")
         return
-    for number, url in enumerate(settings.ALERT_URLS, start=1):
-        name = f"address {number} of {len(settings.ALERT_URLS)} in CLERKSYNC_ALERT_URLS"
+    for number, url in enumerate(settings.ALERT_SECRET_URLS, start=1):
+        name = f"address {number} of {len(settings.ALERT_SECRET_URLS)} in CLERKSYNC_ALERT_SECRET_URLS"
         if why := channels.send(channels.name_of(url), _TITLE, _TEXT):
             advice = "Check it by apprise's list of services, and that this host may reach it."
             yield problem(_ID, f"The {name} did not take the message ({why}).", advice)
