@@ -42,7 +42,7 @@ Stored = Mapping[str, ClerkUser]
 class Audit:
     """One audit; without a client the table is judged by the rules alone.
 
-    ``on_page`` is told after each page of Clerk's how many users have been seen.
+    ``on_page`` is told after each page of Clerk's, and each further answer, how many users have been seen.
     """
 
     def __init__(
@@ -121,6 +121,7 @@ class Audit:
         unsure = list(dict.fromkeys([*self._unsure, *absent]))
         for start in range(0, len(unsure), BATCH):
             yield from self._judge_by_id(client, unsure[start : start + BATCH])
+            self.on_page(checkpoint.seen)
 
     def _sweep(self, client: ClerkClient, checkpoint: Checkpoint) -> Iterator[SweptPage]:
         writer = PageWriter(

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from threading import Event
 
 from django.db import router, transaction
 from django.utils import timezone
 
-from clerksync import counts, foreign
+from clerksync import counts, foreign, leases, runs
 from clerksync.client import ClerkClient
 from clerksync.counts import Key
 from clerksync.exceptions import ClerkSyncError, SyncInterrupted
 from clerksync.findings import Summary
 from clerksync.inspection import Inspection
+from clerksync.leases import Lease
 from clerksync.models import SyncRun
 
-#: An audit of which nothing was heard for so long is taken for dead; if it is not, its end says so.
-_FORSAKEN = timedelta(minutes=10)
 _FIX = "manage.py audit_clerk_users"
 
 
@@ -32,14 +30,16 @@ def run(*, stop: Event | None = None) -> dict[str, int]:
 
     Raises:
         SyncInterrupted: ``stop`` was set.
+        LeaseHeld: Another audit is at work.
         ClerkSyncError: The audit could not be done.
         ImproperlyConfigured: There is no usable key, or ``CLERKSYNC_AUDIT_MODELS`` is wrong.
     """
     stop = stop or Event()
     tables = foreign.from_settings()
-    with ClerkClient(halt=stop) as client:
-        row = _begin()
-        inspection = Inspection(client, tables, on_page=lambda seen: _go_on(row, stop))
+    with ClerkClient(halt=stop) as client, leases.hold("audit") as lease:
+        with lease.writing():
+            row = runs.begin(SyncRun.Kind.AUDIT, instance_id="")
+        inspection = Inspection(client, tables, on_page=lambda seen: _go_on(row, lease, stop))
         try:
             for _ in inspection.findings():
                 pass  # they are counted, and nothing more is kept
@@ -50,26 +50,20 @@ def run(*, stop: Event | None = None) -> dict[str, int]:
     return _counts(inspection.summary)
 
 
-def _go_on(row: SyncRun, stop: Event) -> None:
-    SyncRun.objects.filter(pk=row.pk).update(progressed_at=timezone.now())
+def _go_on(row: SyncRun, lease: Lease, stop: Event) -> None:
+    with lease.writing():
+        SyncRun.objects.filter(pk=row.pk).update(progressed_at=timezone.now())
     if stop.is_set():
         raise SyncInterrupted("the audit was stopped; the next one begins anew")
 
 
-def _begin() -> SyncRun:
-    now = timezone.now()
-    running = SyncRun.objects.filter(kind=SyncRun.Kind.AUDIT, state=SyncRun.State.RUNNING)
-    running.filter(progressed_at__lt=now - _FORSAKEN).update(
-        state=SyncRun.State.INTERRUPTED, finished_at=now, error="it ended without a word"
-    )
-    return SyncRun.objects.create(kind=SyncRun.Kind.AUDIT, started_at=now, progressed_at=now)
-
-
 def _end(row: SyncRun, summary: Summary, *, error: ClerkSyncError | None = None) -> None:
     now, state = timezone.now(), _state(error)
-    counted = {Key("runs", row.kind, state): 1, Key("requests", row.kind): summary.requests}
+    counted = {Key("requests", row.kind): summary.requests}
+    # Another audit that has taken over has closed this one already.
+    running = SyncRun.objects.filter(pk=row.pk, state=SyncRun.State.RUNNING)
     with transaction.atomic(using=router.db_for_write(SyncRun)):
-        SyncRun.objects.filter(pk=row.pk).update(
+        closed = running.update(
             state=state,
             instance_id=summary.instance or "",
             counts=_counts(summary),
@@ -79,7 +73,7 @@ def _end(row: SyncRun, summary: Summary, *, error: ClerkSyncError | None = None)
             finished_at=now,
             error=str(error or _verdict(summary)),
         )
-        counts.add(counted, at=now)
+        counts.add(counted | {Key("runs", row.kind, state): closed}, at=now)
 
 
 def _state(error: ClerkSyncError | None) -> str:

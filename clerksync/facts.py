@@ -8,11 +8,9 @@ from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 
-from django.db.models import BooleanField, Count, ExpressionWrapper, Q, Subquery
-from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
+from django.db.models import Count, Q, Subquery
 
-from clerksync import webhooks
+from clerksync import leases, webhooks
 from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 
 #: Deliveries are judged over this time.
@@ -39,13 +37,12 @@ class Facts:
 
     ``runs`` is the last one of each kind, ``judged`` those of the last 24 hours, the newest first,
     ``doubts`` the reason and the time (ms, Clerk's clock) of users in doubt, ``events`` how many are
-    parked and failed; ``full_held`` and ``incremental_held`` whether a sync is at work. ``jobs`` is empty where no
+    parked and failed; ``held`` the kinds of sync that are at work, and ``audit`` if one is. ``jobs`` is empty where no
     scheduler is used.
     """
 
     state: MirrorState
-    full_held: bool
-    incremental_held: bool
+    held: frozenset[str]
     runs: Mapping[str, SyncRun]
     judged: tuple[Judged, ...]
     doubts: tuple[tuple[str, int], ...]
@@ -60,12 +57,11 @@ def read(now: datetime) -> Facts:
     Raises:
         django.db.Error: The database cannot be read, or has other tables.
     """
-    state = MirrorState.objects.filter(pk=1).annotate(**{f"is_{kind}_held": _held(kind) for kind in _KINDS})
-    row = state.first()
+    held = {f"is_{kind}_held": leases.is_held(kind) for kind in leases.KINDS}
+    row = MirrorState.objects.filter(pk=1).annotate(**held).first()
     return Facts(
         state=row or MirrorState(pk=1),
-        full_held=bool(getattr(row, "is_full_held", False)),
-        incremental_held=bool(getattr(row, "is_incremental_held", False)),
+        held=frozenset(kind for kind in leases.KINDS if getattr(row, f"is_{kind}_held", False)),
         runs={run.kind: run for run in _last_runs()},
         judged=tuple(_judged(now)),
         doubts=tuple(_doubts()),
@@ -73,10 +69,6 @@ def read(now: datetime) -> Facts:
         last_event_at=_last_event_at(),
         jobs=tuple(ScheduledJob.objects.order_by("part")),
     )
-
-
-def _held(kind: str) -> Combinable:
-    return ExpressionWrapper(Q(**{f"{kind}_expires_at__gt": Now()}), output_field=BooleanField())
 
 
 def _last_runs() -> Iterable[SyncRun]:

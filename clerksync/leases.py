@@ -1,4 +1,4 @@
-"""One sync at a time, across processes and hosts: a lease in the database.
+"""One sync of a kind and one audit at a time, across processes and hosts: a lease in the database.
 
 No advisory locks (PgBouncer, SQLite) and no local clock: the lease expires by the
 database's clock, and every holder has a fencing number. A holder that was away past
@@ -14,22 +14,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Literal
 
 from django.db import DatabaseError, router, transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models import BooleanField, DateTimeField, Exists, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 
 from clerksync.exceptions import LeaseHeld, LeaseLost
 from clerksync.logs import Log, told
-from clerksync.models import MirrorState
+from clerksync.models import MirrorState, SyncRun
 
 logger = logging.getLogger(__name__)
 
-_ARTICLES = {"full": "a", "incremental": "an"}
+Kind = Literal["full", "incremental", "audit"]
 
-Kind = Literal["full", "incremental"]
+KINDS: tuple[Kind, ...] = ("full", "incremental", "audit")
+_NOUNS: dict[Kind, str] = {"full": "full sync", "incremental": "incremental sync", "audit": "audit"}
+_ARTICLES: dict[Kind, str] = {"full": "a", "incremental": "an", "audit": "an"}
 
 #: A dead holder is in the way for no longer than this.
 DURATION = timedelta(seconds=60)
@@ -37,7 +41,7 @@ DURATION = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write pages of one kind of sync."""
+    """The right to do one kind of work: to write pages of a sync, or to audit."""
 
     kind: Kind
     holder: str
@@ -52,8 +56,8 @@ class Lease:
         mine = MirrorState.objects.filter(pk=1, **{f"{self.kind}_fence": self.fence})
         if not mine.update(**{f"{self.kind}_expires_at": _expiry()}):
             raise LeaseLost(
-                f"another {self.kind} sync has taken over, because this one showed no progress for "
-                f"{DURATION.seconds} s; it goes on from where this one stopped"
+                f"another {_NOUNS[self.kind]} has taken over, because this one showed no progress for "
+                f"{DURATION.seconds} s; it does the rest"
             )
 
     @contextmanager
@@ -84,8 +88,9 @@ def hold(kind: Kind) -> Iterator[Lease]:
             lease.release()
         except DatabaseError as error:  # what happened in the block is told, and not this
             logger.warning(
-                "the lease of a %s sync was not given back (%s) and expires by itself",
-                kind,
+                "the lease of %s %s was not given back (%s) and expires by itself",
+                _ARTICLES[kind],
+                _NOUNS[kind],
                 type(error).__name__,
                 extra=told(Log.LEASE_KEPT, kind=kind),
             )
@@ -113,12 +118,27 @@ def acquire(kind: Kind) -> Lease:
     return Lease(kind=kind, holder=holder, fence=getattr(state, fence))
 
 
+def is_held(kind: Kind) -> Combinable:
+    """Of the row of MirrorState: whether somebody holds the lease."""
+    return ExpressionWrapper(Q(**{f"{kind}_expires_at__gt": Now()}), output_field=BooleanField())
+
+
+def with_deaths(runs: QuerySet[SyncRun]) -> QuerySet[SyncRun]:
+    """Annotate ``is_dead``: the run is said to be at work, but nobody holds its lease."""
+    lost = [
+        Q(~Exists(MirrorState.objects.filter(pk=1, **{f"{kind}_expires_at__gt": Now()})), kind=kind)
+        for kind in KINDS
+    ]
+    is_dead = Q(reduce(or_, lost), state=SyncRun.State.RUNNING)
+    return runs.annotate(is_dead=ExpressionWrapper(is_dead, output_field=BooleanField()))
+
+
 def _held(state: MirrorState, kind: Kind) -> str:
     until: datetime | None = getattr(state, f"{kind}_expires_at")
     if until is None:
-        return f"{_ARTICLES[kind]} {kind} sync was at work and has just ended; run the command again"
+        return f"{_ARTICLES[kind]} {_NOUNS[kind]} was at work and has just ended; run the command again"
     return (
-        f"{_ARTICLES[kind]} {kind} sync is at work: {getattr(state, f'{kind}_holder')}. If that process is "
+        f"{_ARTICLES[kind]} {_NOUNS[kind]} is at work: {getattr(state, f'{kind}_holder')}. If that process is "
         f"dead, its lease expires at {until:%H:%M:%S %Z}; run the command again then"
     )
 

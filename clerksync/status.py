@@ -17,10 +17,11 @@ from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
 
-from clerksync import counts, facts, figures, mirror, verdicts
+from clerksync import counts, facts, figures, leases, mirror, verdicts
 from clerksync.facts import Facts
 from clerksync.figures import ApiUse, Counted, History, Lag, Slot
 from clerksync.logs import Log, told
+from clerksync.models import SyncRun
 from clerksync.reasons import Reason, State
 from clerksync.standing import LastJob, LastRun, Status
 
@@ -124,18 +125,8 @@ def _status(found: Facts, now: datetime) -> Status:
         last_event_at=found.last_event_at,
         missed=sum(run.missed for run in found.judged),
         delivered=sum(run.delivered for run in found.judged),
-        runs={
-            kind: LastRun(run.state, run.started_at, (now - run.started_at).total_seconds(), run.error)
-            for kind, run in found.runs.items()
-        },
-        holders={
-            kind: holder
-            for kind, holder, held in (
-                ("full", state.full_holder, found.full_held),
-                ("incremental", state.incremental_holder, found.incremental_held),
-            )
-            if held
-        },
+        runs={kind: _last_run(run, found, now) for kind, run in found.runs.items()},
+        holders={kind: getattr(state, f"{kind}_holder") for kind in leases.KINDS if kind in found.held},
         jobs={
             job.part: LastJob(
                 job.next_at, job.finished_at, job.outcome, job.failures, job.failing_since, job.seen_at
@@ -144,6 +135,14 @@ def _status(found: Facts, now: datetime) -> Status:
         },
         read_at=now,
     )
+
+
+def _last_run(run: SyncRun, found: Facts, now: datetime) -> LastRun:
+    """A run; one whose process has died counts as cut, as the next one will say."""
+    age = (now - run.started_at).total_seconds()
+    if run.state == SyncRun.State.RUNNING and run.kind not in found.held:
+        return LastRun(SyncRun.State.INTERRUPTED, run.started_at, age, "it ended without a word")
+    return LastRun(run.state, run.started_at, age, run.error)
 
 
 def _unreadable(error: DatabaseError) -> Reason:

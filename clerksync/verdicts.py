@@ -78,9 +78,7 @@ def _of_syncs(facts: Facts, now: datetime) -> Iterator[Reason]:
         since = clock(state.updates_as_of, now=clerk_now)
         yield Reason("stale", level, f"No sync has confirmed the users since {since}.", command=_INCREMENTAL)
     for run in last:
-        yield from _of_run(
-            run, held=facts.full_held if run.kind == "full" else facts.incremental_held, now=now
-        )
+        yield from _of_run(run, held=run.kind in facts.held, now=now)
     yield from _of_deletes(facts, now)
 
 

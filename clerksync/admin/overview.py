@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from clerksync import leases
 from clerksync.admin import formats
 from clerksync.admin.events import REASONS
 from clerksync.admin.links import Links
@@ -162,7 +163,8 @@ def rejected(figures: Figures, links: Links) -> list[Number]:
 
 def runs(links: Links) -> list[dict[str, Any]]:
     """The last runs, the newest first."""
-    last: QuerySet[SyncRun] = SyncRun.objects.order_by("-pk").defer("checkpoint", "skipped", "options")
+    known: QuerySet[SyncRun] = SyncRun.objects.order_by("-pk").defer("checkpoint", "skipped", "options")
+    last = leases.with_deaths(known)
     return [
         {
             "url": links.to(run),

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -14,7 +15,7 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from clerksync import status
+from clerksync import leases, status
 from clerksync.admin import formats
 from clerksync.admin.readonly import ReadOnlyAdmin
 from clerksync.models import SyncRun
@@ -33,13 +34,15 @@ def standing(found: Status) -> SafeString:
 
 
 def outcome(run: SyncRun) -> SafeString:
-    """How a run stands or ended."""
+    """How a run stands or ended, of those that ``leases.with_deaths`` has looked at."""
+    if getattr(run, "is_dead", False):
+        return formats.mark(_("ended without a word"), kind="bad")
     return formats.mark(run.get_state_display(), kind=_KINDS.get(run.state, ""))
 
 
 def lasted(run: SyncRun) -> str:
     """How long a run took; up to now while it runs."""
-    running = run.state == SyncRun.State.RUNNING
+    running = run.state == SyncRun.State.RUNNING and not getattr(run, "is_dead", False)
     ended = timezone.now() if running else run.finished_at or run.progressed_at
     return formats.duration(max(ended - run.started_at, timedelta()))
 
@@ -69,6 +72,10 @@ class SyncRunAdmin(ReadOnlyAdmin):
         """Say above the list how the mirror stands."""
         context = {"standing": standing(status.read()), **(extra_context or {})}
         return super().changelist_view(request, context)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncRun]:
+        """Tell those whose process has died."""
+        return leases.with_deaths(super().get_queryset(request))
 
     @admin.display(description=gettext_lazy("state"))
     def state_mark(self, run: SyncRun) -> SafeString:

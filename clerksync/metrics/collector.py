@@ -20,7 +20,7 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.registry import Collector
 
-from clerksync import __version__, reasons, status
+from clerksync import __version__, leases, reasons, status
 from clerksync.conf import settings
 from clerksync.counts import BUCKET_NAMES
 from clerksync.models import ClerkUser, SyncRun, WebhookEvent
@@ -117,8 +117,8 @@ def _syncs(found: Status, totals: Mapping[str, Values]) -> Iterator[Metric]:
     yield _counter("clerksync_run_users", "Users, by what a sync did to them.", ["kind", "outcome"], users)
     started = _at({(kind,): run.started_at for kind, run in sorted(found.runs.items())})
     yield _gauge("clerksync_last_run_timestamp_seconds", "The last sync began then.", ["kind"], started)
-    held = {(kind,): float(kind in found.holders) for kind in ("full", "incremental")}
-    yield _gauge("clerksync_run_in_progress", "1 while a sync is at work.", ["kind"], held)
+    held = {(kind,): float(kind in found.holders) for kind in leases.KINDS}
+    yield _gauge("clerksync_run_in_progress", "1 while a sync, or an audit, is at work.", ["kind"], held)
 
 
 def _events(found: Status, totals: Mapping[str, Values]) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 class MirrorState(models.Model):
     """One row: whose users these are, what is known up to when, who is syncing.
 
-    The two leases, for full and for incremental work, are taken by ``leases.py``.
+    The leases, for full and for incremental work and for audits, are taken by ``leases.py``.
     """
 
     instance_id = models.CharField(_("Clerk instance"), max_length=64, default="", blank=True)
@@ -36,6 +36,9 @@ class MirrorState(models.Model):
     incremental_holder = models.CharField(max_length=200, default="", blank=True)
     incremental_fence = models.BigIntegerField(default=0)
     incremental_expires_at = models.DateTimeField(null=True, blank=True)
+    audit_holder = models.CharField(max_length=200, default="", blank=True)
+    audit_fence = models.BigIntegerField(default=0)
+    audit_expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name = _("state of the mirror")
