@@ -108,7 +108,7 @@ def _syncs(found: Status, totals: Mapping[str, Values]) -> Iterator[Metric]:
         duration.add_metric([kind], count_value=count, sum_value=took.get(kind, 0.0))
     yield duration
     for name, counted, text in (
-        ("api_requests", "requests", "Requests that syncs sent to Clerk."),
+        ("api_requests", "requests", "Requests that syncs and audits sent to Clerk."),
         ("api_throttled", "throttled", "Requests of syncs that Clerk answered with 429."),
     ):
         by_kind = {(kind,): totals.get(counted, {}).get((kind, ""), 0) for kind in _KINDS}
