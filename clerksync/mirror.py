@@ -72,11 +72,6 @@ def read_known(clerk_id: str) -> Known:
     return UserTable(database()).read_known(clerk_id)
 
 
-def unchanged(row: Row) -> Change:
-    """What ``apply`` says of a user who is as stored."""
-    return Change(Outcome.UNCHANGED, before=row.watched, after=row.watched)
-
-
 def apply(
     observations: Iterable[Observation],
     *,

@@ -18,6 +18,7 @@ from django.utils import timezone
 from clerksync import webhooks
 from clerksync.models import WebhookEvent
 from clerksync.payloads import Observation
+from clerksync.seals import Head
 from clerksync.watermarks import Watermarks
 
 #: Svix tries at once, after 5 s, and then after 5 minutes: what has not come by now was late at least twice,
@@ -43,7 +44,7 @@ def window(known: Watermarks, *, started_ms: int | None) -> Window | None:
     return Window(known.updates_ms - GRACE_MS, started_ms - GRACE_MS)
 
 
-def judge(shown: Iterable[Observation], judged: Window) -> dict[str, int]:
+def judge(shown: Iterable[Observation | Head], judged: Window) -> dict[str, int]:
     """How many of these users' last changes were ``delivered`` by a webhook, and how many were ``missed``.
 
     One query, and none if nobody was changed.

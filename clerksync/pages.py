@@ -42,7 +42,8 @@ class Checkpoint(msgspec.Struct):
 class SweptPage:
     """What one page did; ``missing`` are users of the table that Clerk's list should show.
 
-    ``shown`` are Clerk's users and ``rows`` those of the table, as they were before;
+    ``shown`` are Clerk's users but for those of ``stored``, of whom the head is enough to know that they are as
+    stored; ``rows`` are those of the table, as they were before; ``changes`` says what became of ``shown``.
     ``checkpoint`` says where a run goes on once the page is committed.
     """
 
@@ -52,6 +53,7 @@ class SweptPage:
     skipped: Mapping[str, tuple[str, ...]]
     missing: tuple[str, ...] = ()
     checkpoint: Checkpoint | None = None
+    stored: Sequence[Head] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from clerksync.models import ClerkUser, SyncRun
 from clerksync.pages import Checkpoint, PageWriter, SweptPage
 from clerksync.payloads import Parser
 from clerksync.placeholders import PlaceholderRules
+from clerksync.records import Outcome
 from clerksync.tally import Report, Tally, errors_into
 
 #: Doubts that fall due within this time are waited for.
@@ -118,11 +119,14 @@ class Runner:
         missing = set(page.missing)
         tally = self._next_tally = self.tally.copy()
         tally.add({clerk_id: change for clerk_id, change in page.changes.items() if clerk_id not in missing})
+        tally.counts[Outcome.UNCHANGED.value] += len(
+            {head.clerk_id for head in page.stored} - page.changes.keys()
+        )
         tally.skip(page.skipped)
         tally.counts["missing"] += len(missing)
         if self.run is not None and page.checkpoint is not None:
             judged = misses.window(self.known, started_ms=page.checkpoint.started_ms)
-            tally.counts.update(misses.judge(page.shown, judged) if judged else {})
+            tally.counts.update(misses.judge((*page.shown, *page.stored), judged) if judged else {})
             runs.save_run(self.run, tally, page.checkpoint)
 
     def drain(self, also: Sequence[str] = ()) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -19,10 +20,13 @@ from clerksync.wire import MAX_ID, decode_array
 KEYS = frozenset({"id", "created_at", "updated_at"})
 
 
+_Time = Annotated[int, msgspec.Meta(ge=0, le=MAX_MS)]
+
+
 class _Keys(msgspec.Struct, gc=False):
-    id: str
-    created_at: int
-    updated_at: int
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID)]
+    created_at: _Time
+    updated_at: _Time
 
 
 _decode_keys = msgspec.json.Decoder(list[_Keys]).decode
@@ -45,7 +49,8 @@ def read_heads(body: bytes, *, observed_ms: int | None) -> list[Head] | None:
         keys, raws = _decode_keys(body), decode_array(body)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if not all(map(_is_plain, keys)):
+    ids = "".join([key.id for key in keys])
+    if not (ids.isascii() and ids.isprintable()):
         return None
     return [
         Head(
@@ -68,13 +73,3 @@ def hash_bytes(raw: bytes | msgspec.Raw) -> str:
 def seal(hashed: str, *, digest: str, watched: Sequence[str | None]) -> str:
     """The seal of a row with these columns, made of these bytes; the digest tells the settings."""
     return hashlib.sha256(msgspec.json.encode((hashed, digest, watched))).hexdigest()[:32]
-
-
-def _is_plain(keys: _Keys) -> bool:
-    return (
-        0 < len(keys.id) <= MAX_ID
-        and keys.id.isascii()
-        and keys.id.isprintable()
-        and 0 <= keys.created_at <= MAX_MS
-        and 0 <= keys.updated_at <= MAX_MS
-    )

@@ -87,24 +87,23 @@ class Sweep:
         )
         doubted = [self._missed(clerk_id, walked) for clerk_id in missing if self.mark_missing]
         stored, read = self._complete(walked.items, rows)
-        changes = {item.clerk_id: mirror.unchanged(rows[item.clerk_id]) for item in stored}
-        changes |= self.writer.apply([*read, *doubted], rows)
+        changes = self.writer.apply([*read, *doubted], rows)
         place = f"after {self.checkpoint.cursor}" if self.checkpoint.cursor else "of the list"
         told = sorted(walked.misplaced - self._misplaced)
         skipped = {**dict.fromkeys(told, (_MISPLACED,)), **unreadable(read, place=place)}
         advanced = self._advanced(walked)
-        return SweptPage([*stored, *read], rows, changes, skipped, tuple(missing), advanced)
+        return SweptPage(read, rows, changes, skipped, tuple(missing), advanced, stored)
 
     def _complete(
         self, items: Sequence[Item], rows: Mapping[str, Row]
-    ) -> tuple[list[Observation], list[Observation]]:
+    ) -> tuple[list[Head], list[Observation]]:
         """Those who are as stored, and the others, read in full."""
         stored, read = [], []
         for item in items:
             if isinstance(item, Observation):
                 read.append(item)
             elif self.writer.is_stored(item, rows.get(item.clerk_id)):
-                stored.append(_as_stored(item))
+                stored.append(item)
             else:
                 read.append(self.writer.complete(item))
         again = sum(
@@ -148,14 +147,3 @@ class Sweep:
             started_ms=walked.observed_ms if before.seen == 0 else before.started_ms,
             done=walked.is_last,
         )
-
-
-def _as_stored(head: Head) -> Observation:
-    """What is told of a user whose row need not be judged."""
-    return Observation(
-        clerk_id=head.clerk_id,
-        source=Source.LIST,
-        updated_ms=head.updated_ms,
-        observed_ms=head.observed_ms,
-        created_ms=head.created_ms,
-    )

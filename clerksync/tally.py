@@ -39,7 +39,8 @@ class Tally:
 
     def add(self, changes: Mapping[str, Change]) -> None:
         """Count what happened to these users."""
-        self.counts.update(change.outcome.value for change in changes.values())
+        outcomes = Counter([change.outcome for change in changes.values()])
+        self.counts.update({outcome.value: count for outcome, count in outcomes.items()})
         replaced = (self._replaced(clerk_id, change) for clerk_id, change in changes.items() if change.before)
         self.counts["placeholders_replaced"] += sum(replaced)
 
