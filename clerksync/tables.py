@@ -272,4 +272,4 @@ def _upsert_of(decision: Decision) -> _Upsert:
 
 
 def _row(record: Sequence[Any]) -> Row:
-    return Row(*record[1:_WATCHED_FROM], tuple(record[_WATCHED_FROM:]))
+    return Row(*(*record[1:_WATCHED_FROM], tuple(record[_WATCHED_FROM:])))
