@@ -12,7 +12,7 @@ from django.core.cache import caches
 
 from clerksync import quiet
 from clerksync.testing import FakeClerk
-from tests import databases
+from tests import databases, syncing
 from tests.processes import forget_keys
 
 pytest_plugins = ["clerksync.testing.plugin"]
@@ -79,3 +79,9 @@ def _empty_caches() -> Iterator[None]:
 def clerk_server(clerk: FakeClerk) -> FakeClerk:
     """The plugin's Clerk, for tests that are about what is served."""
     return clerk
+
+
+@pytest.fixture
+def syncer(clerk: FakeClerk) -> syncing.Syncer:
+    """Syncs the fake Clerk."""
+    return syncing.Syncer(clerk)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HOST = "127.0.0.1"
+from tests.listening import HOST, free_port, wait
+
 _SECONDS = 20
 _CONFIGURATION = """
 [databases]
@@ -42,8 +41,7 @@ def running(server: Path, *, pool: int) -> Iterator[int]:
         server: The directory.
         pool: How many connections it shares out.
     """
-    with socket.create_server((HOST, 0)) as listening:
-        port: int = listening.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="clerksync-pool-") as name:
         directory = Path(name)
         directory.chmod(0o777)
@@ -56,22 +54,7 @@ def running(server: Path, *, pool: int) -> Iterator[int]:
         command = [str(find()), "--quiet", *user, str(configuration)]
         with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
             try:
-                _wait(process, port)
+                wait(process, port, seconds=_SECONDS)
                 yield port
             finally:
                 process.terminate()
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            assert process.stderr is not None
-            raise AssertionError(f"PgBouncer ended: {process.stderr.read().decode()}")
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("PgBouncer does not listen")

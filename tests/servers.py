@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,8 +12,8 @@ from dataclasses import dataclass
 from clerksync.testing.deliveries import Delivery
 from project.defaults import BASE_DIR
 from tests import processes
+from tests.listening import HOST, free_port, wait
 
-HOST = "127.0.0.1"
 _SECONDS = 60
 
 #: Command lines of Python.
@@ -76,7 +74,7 @@ class Server:
 @contextmanager
 def serve(command: tuple[str, ...], **changes: str) -> Iterator[Server]:
     """Run a server on a free port until the block ends; ``changes`` are of its environment."""
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, *(part.format(host=HOST, port=port) for part in command)],
         cwd=BASE_DIR,
@@ -85,29 +83,7 @@ def serve(command: tuple[str, ...], **changes: str) -> Iterator[Server]:
     )
     with process:
         try:
-            _wait(process, port)
+            wait(process, port, seconds=_SECONDS)
             yield Server(port)
         finally:
             process.terminate()
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    """Wait until it listens."""
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            assert process.stderr is not None
-            raise AssertionError(f"the server ended: {process.stderr.read().decode()}")
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the server does not listen")

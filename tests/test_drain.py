@@ -17,12 +17,6 @@ from tests.syncing import COUNT, LISTS, READS, Syncer, differences, last_run
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 ODD_ANSWERS: dict[str, Callable[[FakeClerk], object]] = {
     "empty": lambda clerk: clerk.fail("empty_list", times=None),
     "filter_ignored": lambda clerk: clerk.fail("filter_ignored", times=None),

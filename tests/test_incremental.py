@@ -47,12 +47,6 @@ pytestmark = pytest.mark.django_db
 INCREMENTAL = SyncRun.Kind.INCREMENTAL
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 def as_of() -> datetime:
     """Up to when all updates are known."""
     known = MirrorState.objects.get().updates_as_of

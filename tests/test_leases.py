@@ -11,16 +11,9 @@ from clerksync import leases
 from clerksync.exceptions import LeaseHeld, LeaseLost
 from clerksync.models import MirrorState, SyncRun
 from clerksync.pages import SweptPage
-from clerksync.testing import FakeClerk
 from tests.syncing import StopAfter, Syncer, differences, everything, last_run, small_pages, told
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
 
 
 def test_lease__held(syncer: Syncer) -> None:

@@ -19,12 +19,6 @@ from tests.syncing import Syncer, change, differences, small_pages, synced
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 def counted(report: Any) -> tuple[int, int]:
     return report.counts.get("missed", 0), report.counts.get("delivered", 0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clerksync.models import ClerkUser, WebhookEvent
-from tests import servers
+from tests import listening, servers
 from tests.deliveries import URL, USER, changed, now_ms, signed
 from tests.servers import GUNICORN, UVICORN, Server
 
@@ -44,7 +44,7 @@ def test_webhook__under_a_server(server: Server) -> None:
     forged = signed(changed(now_ms()), secret="whsec_MTIz")
     assert server.post(URL, forged, PROXY).status == 400
     unproxied = server.post(URL, signed(changed(now_ms())))
-    assert (unproxied.status, unproxied.location) == (301, f"https://{servers.HOST}:{server.port}{URL}")
+    assert (unproxied.status, unproxied.location) == (301, f"https://{listening.HOST}:{server.port}{URL}")
     assert WebhookEvent.objects.count() == 2
 
 

@@ -17,17 +17,10 @@ from clerksync.exceptions import InstanceMismatch
 from clerksync.inspection import Inspection
 from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.status import State, Status
-from clerksync.testing import FakeClerk
 from clerksync.undo import UndoFile
 from tests.syncing import LISTS, StopAfter, Syncer, change, execute, small_pages, synced
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
 
 
 def codes(found: Status) -> list[str]:

@@ -16,7 +16,7 @@ from clerksync.pages import PageWriter
 from clerksync.payloads import Observation
 from clerksync.records import Doubt
 from clerksync.seals import Head
-from clerksync.testing import FakeClerk, Response
+from clerksync.testing import Response
 from tests.syncing import (
     LISTS,
     StopAfter,
@@ -30,12 +30,6 @@ from tests.syncing import (
 )
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
 
 
 @pytest.mark.parametrize(("ties", "shuffled"), [(22, False), (4, True)])

@@ -42,12 +42,6 @@ from tests.syncing import (
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1001])
 def test_full__everybody_arrives(syncer: Syncer, count: int) -> None:
     """Whatever the number of users, all are in the table, and the second sync writes nothing."""

@@ -16,12 +16,6 @@ from tests.syncing import Syncer, differences, on_each_database, table, told
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 def spoiled_json(user: dict[str, Any], changes: dict[str, Any]) -> bytes:
     """The user's JSON with raw bytes in place of some values."""
     raw = {name: msgspec.Raw(value) if isinstance(value, bytes) else value for name, value in changes.items()}

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from clerksync.testing import FakeClerk
-from tests import databases, pgbouncer
+from tests import databases, listening, pgbouncer
 from tests.crash.crowd import SECONDS, SETTINGS, Crowd
 from tests.forked_syncs import Forks
 
@@ -42,7 +42,7 @@ def test_crowd__through_pgbouncer(clerk: FakeClerk, forks: Forks, tmp_path: Path
     """The same in transaction mode, with fewer connections than processes, set up as the README says."""
     server = databases.directory() / "pg"
     with pgbouncer.running(server, pool=3) as port:
-        database = {"HOST": pgbouncer.HOST, "PORT": str(port), "DISABLE_SERVER_SIDE_CURSORS": True}
+        database = {"HOST": listening.HOST, "PORT": str(port), "DISABLE_SERVER_SIDE_CURSORS": True}
         crowd = Crowd(clerk, forks, tmp_path, processes=8, database=database)
         crowd.run()
     crowd.check()

@@ -38,6 +38,16 @@ def check_recovery(clerk: FakeClerk, forks: Forks) -> None:
     assert not SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists()
 
 
+def change_names(clerk: FakeClerk) -> None:
+    """Users who are in the table, and have been given another name since."""
+    ids = clerk.create_users(25)
+    clerk.advance(seconds=600)
+    Syncer(clerk).full()
+    clerk.advance(seconds=300)
+    for clerk_id in ids:
+        clerk.update_user(clerk_id, first_name="Jasmin")
+
+
 @pytest.mark.parametrize("part", [0, 1, 2])
 def test_kill__before_any_statement(clerk: FakeClerk, forks: Forks, part: int) -> None:
     """I6: SIGKILL before a statement, then another before some statement of the second run, then a third run."""
@@ -71,12 +81,7 @@ def test_kill__while_clerk_answers(clerk: FakeClerk, forks: Forks, route: str, a
 @pytest.mark.parametrize("kill_at", [3, 9, 14, 19, 24, 29])
 def test_kill__in_a_scan(clerk: FakeClerk, forks: Forks, kill_at: int) -> None:
     """I6, I12: a scan that is killed before any statement knows nothing new; the next one mends what it left."""
-    ids = clerk.create_users(25)
-    clerk.advance(seconds=600)
-    Syncer(clerk).full()
-    clerk.advance(seconds=300)
-    for clerk_id in ids:
-        clerk.update_user(clerk_id, first_name="Jasmin")
+    change_names(clerk)
     small_pages(clerk)
     known = MirrorState.objects.get().updates_as_of
     killed = forks.wait(forks.start("--incremental", settings=clerk_settings(), kill_at=kill_at))
@@ -118,12 +123,7 @@ def test_pause__past_the_expiry(clerk: FakeClerk, forks: Forks) -> None:
 
 def test_pause__of_a_scan(clerk: FakeClerk, forks: Forks) -> None:
     """I8: the same for an incremental sync."""
-    ids = clerk.create_users(25)
-    clerk.advance(seconds=600)
-    Syncer(clerk).full()
-    clerk.advance(seconds=300)
-    for clerk_id in ids:
-        clerk.update_user(clerk_id, first_name="Jasmin")
+    change_names(clerk)
     clerk.fail("slow", seconds=0.3, times=None, on=LISTS)
     small_pages(clerk)
     sleeper = forks.start("--incremental", settings=clerk_settings(), lease=1)

@@ -32,12 +32,6 @@ STATUSES = {1, 2, 4}
 HOLD_USERS = {"body_one_user_500_times", "body_users_out_of_order", "body_user_in_two_versions"}
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 def runs(client: ClerkClient, clock: VirtualTime, ids: list[str]) -> list[Report]:
     """One sync of each kind; an error that came before the run began is in its report, too."""
     reports = []

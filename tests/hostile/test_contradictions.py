@@ -31,12 +31,6 @@ MOST = LEEWAY // 10 + 30
 LATE = 4_000_000_000_000
 
 
-@pytest.fixture
-def syncer(clerk: FakeClerk) -> Syncer:
-    """Syncs the fake Clerk."""
-    return Syncer(clerk)
-
-
 def show(clerk: FakeClerk, clerk_id: str, **values: Any) -> None:
     """Have Clerk show other values of a user than those by which it lists them."""
     clerk.set_raw(clerk_id, json.dumps({**clerk.get(clerk_id), **values}).encode())
