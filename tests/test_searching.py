@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from clerksync import searching
 from clerksync.models import ClerkUser
 from tests.admin.staff import LIST, add_user, listed
+from tests.test_status import explain, scans
 
 pytestmark = pytest.mark.django_db
 
@@ -108,18 +109,55 @@ def test_search__more_than_enough(admin_client: Client) -> None:
     assert "These are the first 10000; there are more." in response.content.decode()
 
 
-def plans() -> Iterator[str]:
-    """How the database answers each part of a search."""
-    everyone: Any = ClerkUser.objects.using("default")
-    with connection.cursor() as cursor:
+@pytest.mark.usefixtures("_people")
+@pytest.mark.parametrize(
+    ("term", "found"),
+    [
+        ("ada marsh", [ADA]),
+        ("MARSH ada", [ADA]),
+        ("mary von", [MARY]),
+        ("ada mar m", [ADA]),
+        ("ada mar x", []),
+        ("mary ann", [MARY]),
+        ("von ade", [MARY]),
+        ("ada adam", []),
+    ],
+)
+def test_find__words_that_many_have(monkeypatch: pytest.MonkeyPatch, term: str, found: list[str]) -> None:
+    """Users of whom too many have either word are found by their names, or by the whole."""
+    monkeypatch.setattr(searching, "_MANY", 1)
+    assert searching.find(ClerkUser.objects.using("default"), term) == found
+
+
+@pytest.mark.usefixtures("_people")
+@pytest.mark.parametrize("many", [1, 20_000])
+@pytest.mark.parametrize("term", ["ada", "user_ada", "ada marsh", "ada m x", "nobody at all", "m m"])
+def test_find__by_index(monkeypatch: pytest.MonkeyPatch, term: str, many: int) -> None:
+    """Every statement is answered by an index on either database, never by a walk through the table."""
+    monkeypatch.setattr(searching, "_MANY", many)
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as queries:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL enable_seqscan = off")  # the table is small
-        yield from (part.explain() for part in searching._parts(everyone, "user_ada"))
+        searching.find(ClerkUser.objects.using("default"), term)
+    asked = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    assert len(asked) >= 6
+    for sql in asked:
+        plan = " / ".join(explain(sql))
+        assert "INDEX" in plan.upper(), f"{sql}\n{plan}"
+        assert not scans(plan), f"{sql}\n{plan}"
 
 
-def test_search__by_index() -> None:
-    """Each part is answered by an index on either database, never by a walk through the table."""
-    found = list(plans())
-    assert len(found) >= 7
-    assert [plan for plan in found if "clerksync_user_" not in plan and "clerk_id" not in plan] == []
-    assert [plan for plan in found if "Seq Scan" in plan or "SCAN clerksync_clerkuser\n" in f"{plan}\n"] == []
+def test_find__few_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many words and users there are."""
+    monkeypatch.setattr(searching, "_MANY", 50)
+    monkeypatch.setattr(searching, "_ENOUGH", 40)
+    now = add_user("user_first").first_seen
+    ClerkUser.objects.bulk_create(
+        ClerkUser(clerk_id=f"user_{n}", first_name="Ada", last_name="Ada", first_seen=now, last_written=now)
+        for n in range(100)
+    )
+    everyone: Any = ClerkUser.objects.using("default")
+    for term, found in (("ada ad a x y " * 9, 0), ("ad Ada", 40)):
+        with CaptureQueriesContext(connection) as queries:
+            assert len(searching.find(everyone, term)) == found
+        assert len(queries) <= 45

@@ -14,6 +14,7 @@ from clerksync.admin import periods
 from clerksync.admin.periods import Period
 from clerksync.admin.suspects import find_suspects
 from clerksync.models import ClerkUser
+from clerksync.searching import among
 
 Users = QuerySet[ClerkUser]
 
@@ -68,7 +69,7 @@ class Placeholder(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: Users) -> Users:
         """Those who are found, or all."""
-        return queryset.filter(pk__in=find_suspects(queryset.db)) if self.value() == "found" else queryset
+        return among(queryset, find_suspects(queryset.db)) if self.value() == "found" else queryset
 
 
 class Created(admin.SimpleListFilter):

@@ -59,7 +59,7 @@ def _search(users: Users, term: str) -> Users:
         raise ValidationError(
             {"search": [_("More than %d users fit: search for more of it.") % searching.MAX_FOUND]}
         )
-    return users.filter(pk__in=found)
+    return searching.among(users, found)
 
 
 def _is_spelt(name: str) -> Callable[[str], Q]:
