@@ -59,6 +59,27 @@ MUTANTS = (
         "test_paging.py",
     ),
     mutant(
+        "a walk by offset that goes round",
+        "paging.py",
+        "            if batch.last_id != tail and self._position > furthest:\n",
+        "            if batch.last_id != tail:\n",
+        "test_paging.py",
+    ),
+    mutant(
+        "the last time of a page believed",
+        "rows.py",
+        "if time != self._edge and not is_below(time, self.border))\n",
+        "if not is_below(time, self.border))\n",
+        "test_paging.py",
+    ),
+    mutant(
+        "a list without an end",
+        "ceiling.py",
+        "        if self._rows > self._most:\n",
+        "        if False:\n",
+        "test_ceiling.py",
+    ),
+    mutant(
         "a count below the walk's not looked at",
         "paging.py",
         "    return (counted - seen) * 1000 <= max(5000, counted)\n",
