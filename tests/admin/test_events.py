@@ -116,6 +116,48 @@ def test_list__few_found_by_their_index(admin_client: Client, state: str) -> Non
     assert "clerksync_event_state" in events.using("other").explain()
 
 
+@pytest.mark.parametrize(
+    ("query", "found", "is_cut"),
+    [
+        ("?type=user.updated", ["msg_2", "msg_3"], True),
+        ("?state__exact=applied", ["msg_2", "msg_3"], True),
+        ("?state__exact=ignored", ["msg_1"], False),
+        (f"?type=user.updated&q={USER}", ["msg_0", "msg_2", "msg_3"], False),
+        ("", ["msg_0", "msg_1", "msg_2", "msg_3"], False),
+    ],
+)
+def test_list__looks_through_the_latest(
+    admin_client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    found: list[str],
+    is_cut: bool,  # noqa: FBT001  # the parameter
+) -> None:
+    """What no index has is looked for among the latest events, and the page says so."""
+    monkeypatch.setattr("clerksync.admin.events.LOOKED_THROUGH", 2)
+    for number in range(4):
+        event = changed(now_ms()) if number != 1 else body_of("role.created", {"id": "role_1"})
+        deliver(event, svix_id=f"msg_{number}")
+    for number, pk in enumerate(WebhookEvent.objects.order_by("svix_id").values_list("pk", flat=True)):
+        moment = timezone.now() + timedelta(seconds=number)
+        WebhookEvent.objects.filter(pk=pk).update(received_at=moment)
+    response = admin_client.get(LIST + query)
+    assert sorted(event.svix_id for event in response.context["cl"].result_list) == found
+    assert ("The latest 2 events were looked through." in response.content.decode()) == is_cut
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_list__by_the_index_of_time(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look through the latest ends where the latest end."""
+    monkeypatch.setattr("clerksync.admin.events.LOOKED_THROUGH", 1)
+    for number in range(2):
+        deliver(changed(now_ms()), svix_id=f"msg_{number}")
+    with CaptureQueriesContext(connection) as queries:
+        listed = admin_client.get(f"{LIST}?type=user.updated").context["cl"].queryset
+    assert "clerksync_event_received (received_at>?)" in listed.using("other").explain()
+    assert any("OFFSET 1" in query["sql"] for query in queries)
+
+
 def test_list__other_lookups(admin_client: Client) -> None:
     """The address holds the filters and nothing else, for instance no guess at the payload."""
     deliver(changed(now_ms()))
