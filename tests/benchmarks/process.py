@@ -1,4 +1,4 @@
-"""One suite in this process: ``python -m tests.benchmarks.process NAME SIZES RESULTS``, as the command starts it."""
+"""One suite in this process, as the command starts it: ``python -m tests.benchmarks.process NAME SIZES RESULTS [keep]``."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from tests.benchmarks import machine
 from tests.benchmarks.suites import SUITES, Sizes
 
 
-def main(name: str, sizes: str, results: str) -> None:
+def main(name: str, sizes: str, results: str, *options: str) -> None:
     """Measure, and add each figure to the file as soon as there is one; the first line tells the database."""
     suite = next(suite for suite in SUITES if suite.name == name)
-    with databases.running(), Path(results).open("a") as file:
+    with databases.running(keep="keep" in options), Path(results).open("a") as file:
         django.setup()
         file.write(json.dumps(machine.database()) + "\n")
         _prepare()

@@ -62,11 +62,13 @@ class Suite:
         rows: What it measures, in the names of the table of targets.
         kinds: The databases that make a difference.
         settings: Django's.
+        keeps: Whether it fills tables for minutes that a later run can read again.
     """
 
     name: str
     rows: tuple[str, ...]
     kinds: tuple[str, ...] = _BOTH
+    keeps: bool = False
     settings: str = "tests.settings"
 
     @property
@@ -89,7 +91,7 @@ SUITES = (
     ),
     Suite(name="pages", rows=("P10",)),
     Suite(name="tokens", rows=("P11",), kinds=("sqlite",)),
-    Suite(name="admin", rows=("P12",)),
+    Suite(name="admin", rows=("P12",), keeps=True),
     Suite(name="startup", rows=("P13",), kinds=("sqlite",)),
     Suite(name="audit", rows=("audit",)),
     Suite(name="history", rows=("history",)),
