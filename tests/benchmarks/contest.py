@@ -25,11 +25,11 @@ _OWN = ("first_seen", "last_written", "state", "updated_ms", "created_ms", "emai
 _PEERS = (*_OWN, "last_name", "image_url", "public_metadata", "payload_text")
 
 
-def floor(world: World) -> Callable[[], float]:
-    """The floor, into an empty table."""
+def floor(world: World, *, indexed: bool = False) -> Callable[[], float]:
+    """The floor, into an empty table; see there for the indexes."""
 
     def run() -> float:
-        by_hand.create_table()
+        by_hand.create_table(indexed=indexed)
         return timed(lambda: by_hand.sync(world))
 
     return run

@@ -25,6 +25,7 @@ def measure(sizes: Sizes) -> Iterator[Result]:
         yield told.result(
             "P1", "full sync, typed columns, against the floor", "typed", "floor", at_most=typed
         )
+        yield told.result("P1", "the same against a floor with our indexes", "typed", "indexed")
         yield told.result("P2", "full sync, everything, against the floor", "ours", "floor", at_most=3)
         yield told.result("P2", "bulk_create of 1,000, against everything", "bulk", "ours", at_least=bulk)
         yield told.result(
@@ -43,6 +44,7 @@ def measure(sizes: Sizes) -> Iterator[Result]:
 
 def _contestants(world: World) -> contest.Contestants:
     return {
+        "indexed": contest.floor(world, indexed=True),
         "floor": contest.floor(world),
         "typed": contest.ours(world, payload=False),
         "ours": contest.ours(world, payload=True),
