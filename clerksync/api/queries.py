@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import connections
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
@@ -18,6 +19,8 @@ from clerksync.models import ClerkUser
 
 Users = QuerySet[ClerkUser]
 
+#: So many users are few, in the order of ids: to read the ids of more takes a quarter of a second.
+MANY = 50_000
 _MS = timedelta(milliseconds=1)
 
 
@@ -50,7 +53,19 @@ def narrow(users: Users, asked: Mapping[str, Any]) -> Users:
             users = users.filter(condition(asked[name]))
     if "state" not in asked:
         users = users.exclude(state=ClerkUser.State.DELETED)
-    return _search(users, asked["search"]) if "search" in asked else users
+    if "search" in asked:
+        return _search(users, asked["search"])
+    is_by_id = asked.get("ordering", "").endswith("clerk_id")
+    return _by_their_ids(users) if is_by_id and asked.keys() & _CONDITIONS.keys() else users
+
+
+def _by_their_ids(users: Users) -> Users:
+    """The same, so that SQLite does not walk over all users in the order of ids to find the few."""
+    if connections[users.db].vendor != "sqlite":  # others know how many fit
+        return users
+    # In this order by the index that has what users are narrowed by.
+    ids = list(users.order_by("created_ms").values_list("pk", flat=True)[: MANY + 1])
+    return searching.among(users, ids) if len(ids) <= MANY else users
 
 
 def _search(users: Users, term: str) -> Users:

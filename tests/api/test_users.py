@@ -13,11 +13,13 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.permissions import IsAdminUser
 
+from clerksync.api import queries
 from clerksync.api.pagination import Order, Position, _parts
 from clerksync.api.permissions import HasOrgRole
 from clerksync.models import ClerkUser
 from clerksync.testing import FakeClerk
 from tests.admin.staff import add_user
+from tests.test_status import explain
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.pages")]
 
@@ -293,6 +295,23 @@ def test_statements__constant(staff: Client, query: str) -> None:
             staff.get(f"{LIST}?{query}&page_size=10")
         counts.append(len(queries))
     assert counts[1] <= counts[0]
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+def test_pages__few_in_the_order_of_ids(staff: Client, monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    """SQLite sorts the few that fit, whose ids an index finds; it would walk over all users to meet them."""
+    monkeypatch.setattr(queries, "MANY", limit)
+    for index in range(6):
+        add_user(f"user_{index}", banned=index % 2 == 1, created_ms=10 - index)
+    with CaptureQueriesContext(connection) as asked:
+        assert found(staff, "banned=true&ordering=-clerk_id") == ["5", "3", "1"]
+    page = asked[-1]["sql"]
+    if connection.vendor == "sqlite":
+        first = next(query["sql"] for query in asked if f"LIMIT {limit + 1}" in query["sql"])
+        assert "USING INDEX clerksync_user_created" in " / ".join(explain(first))
+        assert ("json_each" in page) == (limit == 3)
+    else:
+        assert "unnest" not in page
 
 
 @pytest.mark.parametrize("backwards", [False, True])
