@@ -77,26 +77,32 @@ def _scrub_sqlite(connection: Any) -> Iterator[str]:
 def _scrub_postgresql(connection: Any, tables: Iterable[str], *, full: bool) -> Iterator[str]:
     quoted = [connection.ops.quote_name(table) for table in tables]
     with connection.cursor() as cursor:
-        old = _wait_for_readers(cursor)
-        for name in (*quoted, SAMPLES):
+        old = set(_wait_for_readers(cursor))
+        for name in quoted:
             yield from _scrub_table(cursor, name, full=full)
+        old.update(_wait_for_readers(cursor))  # for the samples have been taken anew
+        yield from _scrub_table(cursor, SAMPLES, full=full)
     if old:
         yield (
             f"Others may still see the old rows, so that these were kept: transactions that began before, of the "
-            f"processes {', '.join(map(str, old))}. Run VACUUM FULL for these tables when they have ended."
+            f"processes {', '.join(map(str, sorted(old)))}. Run VACUUM FULL for these tables when they have ended."
         )
 
 
 def _wait_for_readers(cursor: Any) -> list[int]:
-    """Wait a while for transactions that see what was there before; the processes of those that do not end."""
+    """Wait a while for transactions for which old rows are kept; the processes of those that do not end.
+
+    That are those that see them, and those that have written in any database of the server: a rewrite
+    sees no further than they do.
+    """
     cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
     now = cursor.fetchone()[0]
     until = time.monotonic() + PATIENCE_MS / 1000
     while True:
         cursor.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-            "AND age(backend_xmin) > age(%s::xid8::xid) ORDER BY pid",
-            [now],
+            "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND (age(backend_xid) > age(%s::xid8::xid) "
+            "OR datname = current_database() AND age(backend_xmin) > age(%s::xid8::xid)) ORDER BY pid",
+            [now, now],
         )
         pids = [pid for (pid,) in cursor.fetchall()]
         if not pids or time.monotonic() > until:

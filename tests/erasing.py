@@ -78,7 +78,9 @@ def in_files(*values: str) -> set[str]:
     """Those of these values that stand in some file of the database: plain, or as JSON writes them."""
     forms = {form: value for value in values for form in _forms(value)}
     pattern = re.compile(b"|".join(re.escape(form) for form in forms))
-    return {forms[found] for path in _files() for found in pattern.findall(path.read_bytes())}
+    places = {path: set(pattern.findall(path.read_bytes())) for path in _files()}
+    print(*(f"{_table_of(path)}: {len(found)}" for path, found in places.items() if found), sep="\n")  # noqa: T201  # shown if a test fails
+    return {forms[form] for found in places.values() for form in found}
 
 
 def _files() -> list[Path]:
@@ -90,6 +92,16 @@ def _files() -> list[Path]:
         cursor.execute("SELECT oid FROM pg_database WHERE datname = current_database()")
         directory = databases.directory() / "pg" / "base" / str(cursor.fetchone()[0])
     return [path for path in directory.iterdir() if path.is_file()]
+
+
+def _table_of(path: Path) -> str:
+    """The table, index or the like that is kept in a file of PostgreSQL's."""
+    node = path.name.partition(".")[0].partition("_")[0]
+    if connection.vendor != "postgresql" or not node.isdecimal():
+        return path.name
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_filenode_relation(0, %s)::regclass", [node])
+        return f"{path.name} ({cursor.fetchone()[0]})"
 
 
 def _forms(value: str) -> set[bytes]:
