@@ -56,13 +56,13 @@ def narrow(users: Users, asked: Mapping[str, Any]) -> Users:
     if "search" in asked:
         return _search(users, asked["search"])
     is_by_id = asked.get("ordering", "").endswith("clerk_id")
-    return _by_their_ids(users) if is_by_id and asked.keys() & _CONDITIONS.keys() else users
+    # PostgreSQL knows how many fit, but not that ids ascend with time.
+    unforeseen = _CONDITIONS.keys() if connections[users.db].vendor == "sqlite" else _TIMES
+    return _by_their_ids(users) if is_by_id and asked.keys() & unforeseen else users
 
 
 def _by_their_ids(users: Users) -> Users:
-    """The same, so that SQLite does not walk over all users in the order of ids to find the few."""
-    if connections[users.db].vendor != "sqlite":  # others know how many fit
-        return users
+    """The same, so that no database walks over all users in the order of ids to find the few."""
     # In this order by the index that has what users are narrowed by.
     ids = list(users.order_by("created_ms").values_list("pk", flat=True)[: MANY + 1])
     return searching.among(users, ids) if len(ids) <= MANY else users
@@ -91,6 +91,7 @@ def _in_ms(moment: datetime) -> int:
 
 _IN_DOUBT = ~Q(doubt_reason="")
 
+_TIMES = frozenset({"created_after", "created_before"})
 _CONDITIONS: Mapping[str, Callable[[Any], Q]] = {
     "state": lambda state: Q() if state == "all" else Q(state=state),
     "email": _is_spelt("email"),

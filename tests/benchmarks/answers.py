@@ -28,7 +28,7 @@ def _cursor(number: int) -> str:
     return base64.urlsafe_b64encode(said.encode()).rstrip(b"=").decode()
 
 
-#: The group whose pages take other queries where many fit, though never more than so many.
+#: The group whose pages take other queries where many fit, and how many those may be at the most.
 SEARCH, SEARCH_QUERIES = "search for users", 60
 #: Titles of figures, and the addresses that each is made of.
 PAGES: Mapping[str, Mapping[str, str]] = {
