@@ -25,7 +25,7 @@ def clerk_settings() -> dict[str, Any]:
 
 def expire_leases() -> None:
     """Let the minute pass for which a dead process holds leases and claims."""
-    for name in ("full_expires_at", "incremental_expires_at"):
+    for name in ("full_expires_at", "incremental_expires_at", "audit_expires_at"):
         MirrorState.objects.filter(**{f"{name}__isnull": False}).update(**{name: PAST})
     ScheduledJob.objects.filter(expires_at__isnull=False).update(expires_at=PAST)
 
