@@ -27,17 +27,27 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CONVERGENCE = "tests/convergence"
 CRASH = "tests/crash"
-#: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
-ONCE = (
+#: Looks for faults where other tests have been; measuring it would take as long again.
+UNMEASURED = (
     "tests/api/test_schemathesis.py",
     "tests/browser",
     "tests/hostile/test_answers.py",
+    "tests/hostile/test_contradictions.py",
     "tests/hostile/test_generated.py",
+)
+#: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
+ONCE = (
+    *UNMEASURED,
+    "tests/api/test_authentication.py",
+    "tests/doctor/test_examination.py",
+    "tests/project/test_demo_pages.py",
     "tests/test_benchmarks.py",
+    "tests/test_readme.py",
 )
 PLAIN = (sys.executable, "-m", "pytest")
 #: One more than there are processors, since tests wait for processes; more than four wait for the database.
-WORKERS = ("-n", str(min(4, (os.cpu_count() or 1) + 1)))
+#: Some tests take a minute: who has nothing left takes over what waits behind them.
+WORKERS = ("-n", str(min(4, (os.cpu_count() or 1) + 1)), "--dist", "worksteal")
 PARALLEL = (*PLAIN, *WORKERS)
 MEASURED = (sys.executable, "-m", "coverage", "run", "--parallel-mode", "-m", "pytest", *WORKERS)
 
@@ -91,15 +101,22 @@ def _static() -> list[Step]:
 
 
 def _suites(*arguments: str) -> list[Step]:
-    rest = [f"--ignore={path}" for path in (CONVERGENCE, CRASH)]
-    again = [] if profiles.is_long() else [f"--ignore={path}" for path in ONCE]
+    rest = _without(CONVERGENCE, CRASH)
     first, *others = databases.KINDS
-    # Measuring takes a third more time, and a second database reaches few more lines.
-    everything = _pytest(first, *rest, *arguments, runner=MEASURED)
+    once = () if profiles.is_long() else ONCE
     return [
-        everything,
-        *(_pytest(kind, "--database-only", *rest, *again, *arguments, runner=PARALLEL) for kind in others),
+        # Measuring doubles the time, and a second database reaches few more lines.
+        _pytest(first, *rest, *_without(*UNMEASURED), *arguments, runner=MEASURED),
+        _pytest(first, *UNMEASURED, *arguments, runner=PARALLEL, title="Further tests"),
+        *(
+            _pytest(kind, "--database-only", *rest, *_without(*once), *arguments, runner=PARALLEL)
+            for kind in others
+        ),
     ]
+
+
+def _without(*paths: str) -> list[str]:
+    return [f"--ignore={path}" for path in paths]
 
 
 def _trials(*arguments: str) -> list[Step]:

@@ -122,7 +122,7 @@ def assert_blank(user: ClerkUser) -> None:
         assert value == ({} if name.endswith("_metadata") else getattr(NOTHING, name)), name
 
 
-BUDGET = pick(short=Budget(40, steps=40, seconds=20), long=Budget(10**9, steps=60, seconds=1800))
+BUDGET = pick(short=Budget(30, steps=40, seconds=12), long=Budget(10**9, steps=60, seconds=1800))
 
 
 @pytest.mark.timeout(0)  # a budget ends it

@@ -17,6 +17,7 @@ from clerksync.ceiling import LEEWAY
 from clerksync.exceptions import SyncIncomplete
 from clerksync.head import FIRST, HeadPage, read_head
 from clerksync.paging import LIMIT, OVERLAP
+from tests.profiles import pick
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ def test_updates__between() -> None:
     assert {f"user_{number}" for number in range(501)} <= set(found)
 
 
-@settings(max_examples=200)
+@settings(max_examples=pick(short=100, long=10_000))
 @given(data=st.data())
 def test_reading__loses_nobody(data: st.DataObject) -> None:
     """Whatever moves meanwhile: who was changed since ``until`` and is left alone comes, or the reading fails."""

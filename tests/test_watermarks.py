@@ -14,6 +14,7 @@ from clerksync import watermarks
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.testing import FakeClerk
 from clerksync.watermarks import Watermarks
+from tests.profiles import pick
 from tests.syncing import LISTS, Syncer, before_list, small_pages
 
 pytestmark = pytest.mark.django_db
@@ -145,7 +146,7 @@ LISTED_LATE = [
 
 
 @example(steps=LISTED_LATE)
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@settings(max_examples=pick(short=25, long=1_000), suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEPS, max_size=25))
 def test_watermarks__never_false(clerk: FakeClerk, steps: list[tuple[str, int]]) -> None:
     """I12: what was listed by a watermark is in the table, after any history, and after any failure."""
