@@ -89,15 +89,17 @@ def test_files__while_others_work(
     gone: str, database: str, doing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PostgreSQL keeps old rows for readers, and for writers of any database: the receipt says for whom."""
-    monkeypatch.setattr(scrubbing, "PATIENCE_MS", 100)
     reader = connection.copy()
     reader.settings_dict = {**reader.settings_dict, "NAME": database or reader.settings_dict["NAME"]}
     try:
-        with transaction_of(reader, doing) as pid:
+        with transaction_of(reader, doing) as pid, monkeypatch.context() as impatient:
+            impatient.setattr(scrubbing, "PATIENCE_MS", 100)
             notes = receipt_of(gone)["notes"]
-        assert [f"the processes {pid}. Run VACUUM FULL" in note for note in notes] == [True]
     finally:
         reader.close()
+    # Other tests on the same server may be named as well.
+    told = [note.partition("processes ")[2].partition(". ")[0].split(", ") for note in notes]
+    assert any(str(pid) in pids for pids in told), notes
     assert receipt_of(gone)["notes"] == []
     assert in_files(*VALUES) == set()
 
