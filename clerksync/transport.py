@@ -30,7 +30,8 @@ MAX_BODY = 64 * 1024 * 1024
 MAX_POSTED = 64 * 1024
 _PIECE = 1024 * 1024
 #: How a body may be packed: as it is asked for, or not at all.
-_PACKINGS = {"", "identity", "gzip", "x-gzip"}
+_PLAIN = {"", "identity"}
+_PACKINGS = _PLAIN | {"gzip", "x-gzip"}
 
 _API_URL = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 
@@ -263,7 +264,11 @@ def _packing(response: requests.Response) -> str:
 
 
 def _read(response: requests.Response) -> bytes:
-    """Read the body in large pieces: ``response.content`` takes twice as long, in pieces of 10 KB."""
+    """Read the body at once, or in large pieces: ``response.content`` takes twice as long, in pieces of 10 KB."""
+    left = response.raw.length_remaining
+    if left is not None and left <= MAX_BODY and _packing(response) in _PLAIN:
+        whole: bytes = response.raw.read(decode_content=False)
+        return whole
     pieces, size = [], 0
     while size <= MAX_BODY and (piece := response.raw.read1(_PIECE, decode_content=True)):
         pieces.append(piece)
