@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.guard import no_real_clerk
 from clerksync.testing.stage import Stage, open_stage
+from clerksync.testing.threads import wait_for_threads
 
 if TYPE_CHECKING:
     _Case = unittest.TestCase
@@ -51,4 +52,7 @@ class ClerkTestMixin(_Case):
             # The class is skipped as a whole, so it was not set up.
             return super().run(result)
         with self._stage.fresh_clerk() as self.clerk:
-            return super().run(result)
+            try:
+                return super().run(result)
+            finally:
+                wait_for_threads()

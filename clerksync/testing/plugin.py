@@ -22,6 +22,7 @@ import pytest
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.guard import no_real_clerk
 from clerksync.testing.stage import Apply, Stage, open_stage
+from clerksync.testing.threads import wait_for_threads
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,6 +36,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     allowed = item.get_closest_marker("real_clerk") is not None
     with nullcontext() if allowed else no_real_clerk():
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Let what the test's requests have begun end while the test has its database."""
+    try:
+        return (yield)
+    finally:
+        wait_for_threads()
 
 
 @pytest.fixture(scope="session")
