@@ -64,9 +64,7 @@ def look_soon() -> None:
         if _is_time():
             transaction.on_commit(_begin, using=router.db_for_write(AlarmWatch))
     except DatabaseError as error:
-        logger.warning(
-            "the alarms could not be looked at: %s", type(error).__name__, extra=told(Log.ALARMS_UNSEEN)
-        )
+        _unseen(error)
 
 
 def look_now_and_then() -> None:
@@ -115,14 +113,21 @@ def _begin() -> None:
 
 
 def _look_alone() -> None:
+    """Look, in a thread that nobody waits for: what goes wrong, a setting of a wrong type too, is told here."""
     try:
         evaluate()
     except DatabaseError as error:
-        logger.warning(
-            "the alarms could not be looked at: %s", type(error).__name__, extra=told(Log.ALARMS_UNSEEN)
-        )
+        _unseen(error)
+    except Exception:  # the end of the thread: else it would be told to nobody but stderr
+        logger.exception("the alarms could not be looked at", extra=told(Log.ALARMS_UNSEEN))
     finally:
         connections.close_all()
+
+
+def _unseen(error: DatabaseError) -> None:
+    logger.warning(
+        "the alarms could not be looked at: %s", type(error).__name__, extra=told(Log.ALARMS_UNSEEN)
+    )
 
 
 def _look(found: Status, now: datetime) -> None:

@@ -297,6 +297,20 @@ def test_health__once_a_minute(client: Client, clerk: FakeClerk, monkeypatch: py
     assert (len(calls), len(mail.outbox)) == (2, 1)
 
 
+@pytest.mark.django_db(transaction=True)
+def test_thread__setting_of_a_wrong_type(
+    client: Client, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread tells the log, and not only whoever reads stderr; ``check`` has named the setting before."""
+    settings.CLERKSYNC_ALERT_EVENTS = "5"
+    parked()
+    alarms.look_soon()
+    looked()
+    (record,) = [record for record in caplog.records if record.name == "clerksync.alarms"]
+    assert getattr(record, "event", "") == "alarms_unseen"
+    assert "TypeError" in (record.exc_text or "")
+
+
 def looked() -> None:
     """Wait for the thread that looks."""
     assert alarms._thread is not None
