@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
+from django.db import IntegrityError
 
-from clerksync import mirror
+from clerksync import copying, mirror
 from clerksync.answers import Page
 from clerksync.decisions import is_sealed
 from clerksync.mirror import Change
 from clerksync.payloads import Observation, Parser, Source
 from clerksync.records import Row
 from clerksync.seals import Head
+
+#: Other processes may insert users of a page now and then, not all the time.
+MAX_COLLISIONS = 5
 
 
 class Checkpoint(msgspec.Struct):
@@ -97,7 +101,20 @@ class PageWriter:
         return is_sealed(row, head, shaped=self.parser.shape)
 
     def write(self, apply: Callable[[], SweptPage]) -> SweptPage:
-        """Apply a page and keep its checkpoint, in one transaction."""
+        """Apply a page and keep its checkpoint, in one transaction.
+
+        Once more from the start if another process has inserted one of its users after they were read: that
+        is rare, and a savepoint for it would cost each page two statements.
+        """
+        for _ in range(MAX_COLLISIONS):
+            try:
+                return self._write(apply)
+            except IntegrityError as error:
+                if not copying.is_collision(error):
+                    raise
+        return self._write(apply)
+
+    def _write(self, apply: Callable[[], SweptPage]) -> SweptPage:
         with self._transaction():
             self.before_write()
             page = apply()

@@ -188,25 +188,36 @@ class UserTable:
             return f"(extract(epoch FROM {_quote(name)}) * 1000)::bigint" if name in TIMES else _quote(name)
         return f"+{_quote(name)}"  # of an expression sqlite3 knows no type, and converts nothing
 
-    def write(self, decisions: Mapping[str, Decision], *, now: datetime) -> int:
+    def write(self, decisions: Mapping[str, Decision], *, now: datetime, savepoint: bool) -> int:
         """Write what was decided where the revision still fits; in a transaction.
+
+        Args:
+            decisions: Of each user.
+            now: By our clock.
+            savepoint: Let the transaction survive a row that should not be there yet.
 
         Returns:
             How many rows were written; fewer than asked for means lost races.
+
+        Raises:
+            django.db.IntegrityError: ``copying.is_collision``: see ``savepoint``.
         """
         moment = adapt_time(self.connection, now)
         in_order = sorted(decisions.items())
         return sum(
-            self._write(upsert, list(group), moment)
+            self._write(upsert, list(group), moment, savepoint=savepoint)
             for upsert, group in groupby(in_order, key=lambda item: _upsert_of(item[1]))
         )
 
-    def _write(self, upsert: _Upsert, decided: Sequence[tuple[str, Decision]], moment: str) -> int:
+    def _write(
+        self, upsert: _Upsert, decided: Sequence[tuple[str, Decision]], moment: str, *, savepoint: bool
+    ) -> int:
         rows = list(self._params(decided, moment))
         if self.connection.vendor != "postgresql" or len(rows) < copying.COPY_FROM:
             return self._execute(upsert, rows)
         are_new = all(decision.row is not None and decision.row.revision == 1 for _, decision in decided)
-        if are_new and copying.insert(self.connection.alias, _NAME, upsert.columns, rows):
+        using = self.connection.alias
+        if are_new and copying.insert(using, _NAME, upsert.columns, rows, savepoint=savepoint):
             return len(rows)
         return self._copy(upsert, rows)
 

@@ -125,8 +125,8 @@ MUTANTS = (
     mutant(
         "what lost a race is not decided again",
         "mirror.py",
-        "            if self.table.write(pending, now=now) == len(pending):\n",
-        "            if self.table.write(pending, now=now) >= 0:\n",
+        "            if self.table.write(pending, now=now, savepoint=savepoint) == len(pending):\n",
+        "            if self.table.write(pending, now=now, savepoint=savepoint) >= 0:\n",
         "test_mirror.py",
     ),
     mutant(
