@@ -187,6 +187,22 @@ def test_as_of__before_the_history(settings: Any) -> None:
         user().as_of(moment(150))
 
 
+def test_as_of__a_delete_that_has_no_history(settings: Any) -> None:
+    """A delete raises no version: when it was is known by the row, or not at all."""
+    settings.CLERKSYNC_HISTORY = False
+    mirror.apply([seen(100, 100)])
+    mirror.apply([gone(300)])
+    assert user().as_of(moment(300)).state == "deleted"
+    with pytest.raises(PastUnknown, match="goes back to"):
+        user().as_of(moment(299))
+    settings.CLERKSYNC_HISTORY = True
+    mirror.apply([seen(400, 400, source=Source.GET)])
+    assert [outcome for outcome, _ in changes()] == ["revived"]
+    assert user().as_of(moment(400)).state == "active"
+    with pytest.raises(PastUnknown, match="goes back to nothing"):
+        user().as_of(moment(350))
+
+
 def test_prune__by_age(settings: Any) -> None:
     """Old changes go, in batches; newer ones stay."""
     settings.CLERKSYNC_HISTORY_DAYS = 30

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -41,20 +42,31 @@ def rebuild(user: ClerkUser, moment: datetime) -> ClerkUser:
         _undo(past, change.fields)
         version_ms = change.before_ms
     _check(user, version_ms, at_ms, aware)
-    if past.state != "deleted":
+    if past.state == "deleted":
+        _check(user, _deleted_ms(user, changes, at_ms), at_ms, aware)
+    else:
         past.deleted_at, past.deleted_by = None, ""
     past.updated_ms = version_ms
     past.updated_at = _moment(version_ms)
     return past
 
 
-def _check(user: ClerkUser, version_ms: int, at_ms: int, moment: datetime) -> None:
-    """Whether what is left was so at that time already: since the version that it is of."""
-    if version_ms == 0 or version_ms > at_ms:
+def _check(user: ClerkUser, since_ms: int, at_ms: int, moment: datetime) -> None:
+    """Whether what is left was so at that time already: since the version that it is of, or since the delete."""
+    if since_ms == 0 or since_ms > at_ms:
         raise PastUnknown(
             f"what {user.pk} was at {moment.isoformat()} is not known: the history that is kept goes back to "
-            f"{_moment(version_ms) or 'nothing'} (CLERKSYNC_HISTORY, CLERKSYNC_HISTORY_DAYS)"
+            f"{_moment(since_ms) or 'nothing'} (CLERKSYNC_HISTORY, CLERKSYNC_HISTORY_DAYS)"
         )
+
+
+def _deleted_ms(user: ClerkUser, changes: Sequence[ClerkUserChange], at_ms: int) -> int:
+    """When the user was deleted who is deleted as of that time: a delete moves no version; 0 if not known."""
+    recorded = [change.at_ms for change in changes if change.outcome == "deleted" and change.at_ms <= at_ms]
+    if recorded or user.deleted_at is None:
+        return max(recorded, default=0)
+    aware = timezone.make_aware(user.deleted_at) if timezone.is_naive(user.deleted_at) else user.deleted_at
+    return (aware - EPOCH) // timedelta(milliseconds=1)
 
 
 def _undo(past: Any, fields: dict[str, tuple[Any, Any]]) -> None:
