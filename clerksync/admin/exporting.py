@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.handlers.asgi import ASGIRequest
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
@@ -76,7 +77,10 @@ class ExportingAdmin(ReadOnlyAdmin):
         if not self.has_export_permission(request):
             raise PermissionDenied
         columns = columns_of(request)
-        users: QuerySet[Any] = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            users: QuerySet[Any] = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters as error:
+            raise BadRequest("a filter of the list has no such value") from error
         rows = users.values_list(*columns).iterator(chunk_size=CHUNK)
         masked = is_masked(request)
         lines = write(columns, (_masked(columns, row) for row in rows) if masked else rows)

@@ -57,7 +57,7 @@ def test_csv__columns(admin_client: Client) -> None:
     assert "payload_text" not in row
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
 def test_csv__formulas(admin_client: Client, start: str) -> None:
     """A cell that a spreadsheet would take for a formula has an apostrophe in front."""
     add_user("user_a", first_name=f"{start}HYPERLINK(1)", last_name='="a",b')
@@ -72,6 +72,14 @@ def test_jsonl__objects(admin_client: Client) -> None:
     told = [json.loads(line) for line in body(admin_client, "jsonl").splitlines()]
     assert {one["clerk_id"]: one["first_name"] for one in told} == {"user_a": "=SUM(1)", "user_b": "Zoë\n"}
     assert told[-1]["unsafe_metadata"] in ({"a": [1, None]}, {})
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_filtered__by_a_value_that_there_is_not(admin_client: Client, kind: str) -> None:
+    """An address that was made by hand is a bad request, and no error that mails the admins."""
+    add_user("user_a")
+    assert admin_client.get(f"{LIST}export/{kind}/?banned__exact=zzz").status_code == 400
+    assert admin_client.get(f"{LIST}export/{kind}/?nobody__exact=1").status_code == 400
 
 
 def test_filtered__as_the_list(admin_client: Client) -> None:
