@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-#: A spreadsheet takes a cell that begins with one of these for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+#: A spreadsheet takes a cell that begins with one of these for a formula; of the first four the wide forms, too.
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
 
 #: What a terminal obeys, but for the line ends and tabs that a quoted cell may hold.
