@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 from django.utils import timezone
 
 from clerksync import __version__, mirror
@@ -15,6 +18,9 @@ from clerksync.models import ClerkUser, ClerkUserChange, SyncRun, WebhookEvent
 from clerksync.userfields import has_column
 
 Json = dict[str, Any]
+
+#: What of a sync may name users: who was asked for, who was not readable, and where it stood.
+_OF_RUNS = ("options", "skipped", "checkpoint")
 
 
 def disclose(clerk_id: str) -> Json:
@@ -72,14 +78,18 @@ def _change(change: ClerkUserChange) -> Json:
 
 
 def _runs(clerk_id: str) -> Any:
-    runs = SyncRun.objects.filter(Q(skipped__has_key=clerk_id) | Q(error__contains=clerk_id))
+    texts = {f"{name}_as_text": Cast(name, TextField()) for name in _OF_RUNS}
+    named = reduce(or_, (Q(**{f"{name}__contains": clerk_id}) for name in texts))
+    runs = SyncRun.objects.annotate(**texts).filter(named | Q(error__contains=clerk_id))
     return runs.order_by("started_at", "pk").iterator(chunk_size=200)
 
 
-def _run(run: SyncRun, clerk_id: str) -> Json:
+def _run(run: Any, clerk_id: str) -> Json:
+    """What a sync says of the user; of where else it names the id only that it does, for others are named there."""
     return {
         "kind": run.kind,
         "started_at": run.started_at,
+        "named_in": [name for name in _OF_RUNS if clerk_id in getattr(run, f"{name}_as_text")],
         "skipped": run.skipped.get(clerk_id),
         "error": run.error if clerk_id in run.error else "",
     }

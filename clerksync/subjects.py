@@ -57,6 +57,10 @@ class Receipt:
         return asdict(self)
 
 
+#: With what nobody knows any more nothing can be proved.
+NOTHING_TO_LOOK_FOR = "Of the user's texts none is known any more: name those to look for with --value."
+
+
 def is_known(clerk_id: str) -> bool:
     """Whether anything is kept of a user: a row, an event, or that they are forgotten."""
     return bool(mirror.read([clerk_id])) or _events(clerk_id).exists()
@@ -132,7 +136,11 @@ def let_go(
         rows=dict(sorted(counts.items())),
         values=len(wanted) if verify else None,
         found=tuple(leaks.search(wanted, clerk_id=clerk_id)) if verify else (),
-        notes=(*_notes(row, in_clerk=in_clerk), *notes),
+        notes=(
+            *_notes(row, in_clerk=in_clerk),
+            *notes,
+            *([NOTHING_TO_LOOK_FOR] if verify and not wanted else []),
+        ),
     )
 
 

@@ -15,7 +15,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test import override_settings
 
-from clerksync import __version__, scrubbing
+from clerksync import __version__, scrubbing, subjects
 from clerksync.audit import Audit
 from clerksync.models import ClerkUser, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
@@ -152,6 +152,14 @@ def test_receipt__in_words(gone: str) -> None:
     assert f"{gone}, 20" in said
     assert "clerksync_clerkuser: 1 row blanked\n" in said
     assert "texts of the user were looked for in all tables\n" in said
+
+
+def test_receipt__a_second_time(gone: str) -> None:
+    """Once nothing is known of the user there is nothing to look for, which is no proof; the receipt says so."""
+    receipt_of(gone)
+    receipt = receipt_of(gone, "--verify")
+    assert (receipt["values"], receipt["found"]) == (0, [])
+    assert subjects.NOTHING_TO_LOOK_FOR in receipt["notes"]
 
 
 def test_row__is_a_tombstone(gone: str) -> None:

@@ -48,6 +48,20 @@ def test_everything(clerk_server: FakeClerk) -> None:
     assert all(value in text for value in VALUES if not value.startswith("old."))
 
 
+def test_syncs__wherever_they_name_the_user(clerk_server: FakeClerk) -> None:
+    """Who was asked for by id, and where a sync stood, is told without the others whom that names."""
+    ada, bea = clerk_server.create_users(2)
+    call_command("sync_clerk_users", "--no-progress")
+    call_command("sync_clerk_users", "--user", ada, "--no-progress")
+    SyncRun.objects.filter(kind="users").update(options={"users": [ada, bea]})
+    syncs = export(ada)["syncs"]
+    assert [(sync["kind"], sync["named_in"]) for sync in syncs] == [
+        ("full", ["checkpoint"]),
+        ("users", ["options"]),
+    ]
+    assert bea not in json.dumps(syncs)
+
+
 def test_odd_payload(clerk_server: FakeClerk) -> None:
     """What is nested too deeply to be written as JSON is written as the text that it is."""
     clerk_id = clerk_server.create_user()["id"]
