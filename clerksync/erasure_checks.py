@@ -28,7 +28,7 @@ def check_cascades(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             hint='Give the field another on_delete, such as SET_NULL, or set CLERKSYNC_ON_DELETE to "anonymize".',
             id="clerksync.E060",
         )
-        for found in ClerkUser._meta.related_objects
+        for found in _pointing_at_users()
         if getattr(found, "on_delete", None) in _CASCADES
     ]
 
@@ -52,3 +52,11 @@ def check_user_on_delete(app_configs: Sequence[AppConfig] | None, **kwargs: Any)
             id="clerksync.E061",
         )
     ]
+
+
+def _pointing_at_users() -> list[Any]:
+    """The relations of other models to a user's row, hidden ones (``related_name="+"``) too."""
+    fields: Sequence[Any] = ClerkUser._meta.get_fields(include_hidden=True)
+    relations = [field for field in fields if field.auto_created and not field.concrete]
+    # The rows of a ManyToManyField tie two others together, and have to go with either.
+    return [found for found in relations if not found.related_model._meta.auto_created]

@@ -207,11 +207,12 @@ def test_delete__while_a_run_needs_the_id(person: str, clerk_server: FakeClerk) 
 
 
 @contextmanager
-def orders(on_delete: Any) -> Iterator[Any]:
+def orders(on_delete: Any, *, related_name: str | None = None) -> Iterator[Any]:
     """A model of a project's own that points at users, with its table."""
 
     class Order(models.Model):
-        user = models.ForeignKey(ClerkUser, on_delete=on_delete, null=True)
+        user = models.ForeignKey(ClerkUser, on_delete=on_delete, null=True, related_name=related_name)
+        watchers = models.ManyToManyField(ClerkUser, related_name="+")
 
         class Meta:
             app_label = "project"
@@ -226,7 +227,7 @@ def orders(on_delete: Any) -> Iterator[Any]:
     finally:
         with connection.schema_editor() as editor:
             editor.delete_model(Order)
-        del apps.all_models["project"]["order"]
+        del apps.all_models["project"]["order"], apps.all_models["project"]["order_watchers"]
         apps.clear_cache()
 
 
@@ -260,6 +261,19 @@ def test_check__cascade() -> None:
         with override_settings(CLERKSYNC_ON_DELETE="anonymize"):
             assert erasure_checks.check_cascades(None) == []
     with override_settings(CLERKSYNC_ON_DELETE="delete"):
+        assert erasure_checks.check_cascades(None) == []
+
+
+def test_check__hidden_cascade() -> None:
+    """A foreign key without a way back from the user is found as well."""
+    with orders(models.CASCADE, related_name="+"), override_settings(CLERKSYNC_ON_DELETE="delete"):
+        (error,) = erasure_checks.check_cascades(None)
+    assert "project.Order.user" in error.msg
+
+
+def test_check__links() -> None:
+    """The rows that tie a model to many users go with a user, and are nobody's loss."""
+    with orders(models.SET_NULL), override_settings(CLERKSYNC_ON_DELETE="delete"):
         assert erasure_checks.check_cascades(None) == []
 
 
