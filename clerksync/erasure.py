@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import ProtectedError, Q, RestrictedError
 from django.utils import timezone
 
-from clerksync import djangousers, known, mentions, mirror, signals
+from clerksync import djangousers, known, mentions, mirror, signals, userlocks
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized, SyncInterrupted
 from clerksync.logs import Log, told
@@ -57,6 +57,7 @@ def anonymize(
     ids = sorted(set(clerk_ids))
     with transaction.atomic(using=mirror.database()):
         _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+        userlocks.hold(ids, using=mirror.database())
         changes = mirror.apply([blank(clerk_id, kind, observed_ms=observed_ms) for clerk_id in ids])
         written = sum(change.outcome in ("touched", "deleted") for change in changes.values())
         gone = [clerk_id for clerk_id, row in mirror.read(ids).items() if is_blank(row)]
@@ -120,6 +121,7 @@ def _remove(ids: Sequence[str]) -> int:
     try:
         with transaction.atomic(using=mirror.database()):
             _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+            userlocks.hold(free, using=mirror.database())
             _blank_others(free)
             removed = mirror.remove(free, before=before)
             mentions.remove(removed)

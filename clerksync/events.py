@@ -6,7 +6,7 @@ deliveries at the same moment wait for each other; the second one finds a duplic
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -39,19 +39,24 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What is to become of an event, and the observations of its user."""
+    """What is to become of an event, and the observations of its user.
+
+    ``was_blank`` is known once the row was written: whether it held nothing of a person.
+    """
 
     state: WebhookEvent.State
     reason: str = ""
     observations: tuple[Observation, ...] = ()
     row: Row | None = None
+    clerk_id: str = ""
+    was_blank: bool | None = None
 
 
 def receive(body: bytes, delivery: Delivery) -> Receipt:
     """Record a verified delivery with its effect.
 
     Costs three statements beside BEGIN and COMMIT (read the row, record the event, write
-    the row) and no network; whatever cannot be applied is parked.
+    the row or read it again) and no network; whatever cannot be applied is parked.
 
     Raises:
         django.db.Error: Nothing was recorded; another delivery can help.
@@ -84,21 +89,23 @@ def _judge(event: Event, delivery: Delivery) -> _Verdict:
         )
     except PayloadError as error:
         problem = str(error)
-    pinned, deletes_ms, row = mirror.read_known(observation.clerk_id if observation else event.user_id)
+    clerk_id = observation.clerk_id if observation else event.user_id
+    pinned, deletes_ms, row = mirror.read_known(clerk_id)
     if pinned and event.instance_id != pinned:
         return _Verdict(State.PARKED, f"of another Clerk instance ({event.instance_id or 'none named'})")
     if problem:
-        return _Verdict(State.PARKED, problem, row=row)
+        return _Verdict(State.PARKED, problem, row=row, clerk_id=clerk_id)
     if observation is None:
-        return _Verdict(State.APPLIED if has_handlers(event.type) else State.IGNORED, row=row)
+        state = State.APPLIED if has_handlers(event.type) else State.IGNORED
+        return _Verdict(state, row=row, clerk_id=clerk_id)
     if row is None and observation.kind is Kind.USER and not observation.full:
-        return _Verdict(State.PARKED, f"too little of an unknown user: {observation.clerk_id}")
+        return _Verdict(State.PARKED, f"too little of an unknown user: {clerk_id}", clerk_id=clerk_id)
     observations: tuple[Observation, ...] = (observation,)
     is_new = row is None and observation.kind is Kind.USER
     if is_new and deletes_ms is not None and observation.observed_ms <= deletes_ms:
         observations += (_unlisted(observation, deletes_ms),)
     state, reason = _state_of(fold(row, observations).outcome)
-    return _Verdict(state, reason, observations, row)
+    return _Verdict(state, reason, observations, row, clerk_id)
 
 
 def _unlisted(observation: Observation, deletes_ms: int) -> Observation:
@@ -131,19 +138,28 @@ def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool
         recorded = journal.record(entry, again=again)
         if recorded.is_new and verdict.observations:
             verdict = _apply(entry, verdict)
+        if recorded.is_new and entry.payload is not None and _is_gone(verdict):
+            journal.drop_content(entry.svix_id)
+            entry = replace(entry, payload=None)
         if not recorded.handled:
             transaction.on_commit(partial(_run_handlers, event, entry), using=mirror.database())
     return Receipt(verdict.state.value, verdict.reason) if recorded.is_new else Receipt("duplicate")
 
 
 def _apply(entry: journal.Entry, verdict: _Verdict) -> _Verdict:
-    clerk_id = verdict.observations[0].clerk_id
-    rows = {} if verdict.row is None else {clerk_id: verdict.row}
-    change = mirror.apply(verdict.observations, rows=rows, savepoint=False)[clerk_id]
+    rows = {} if verdict.row is None else {verdict.clerk_id: verdict.row}
+    change = mirror.apply(verdict.observations, rows=rows, savepoint=False)[verdict.clerk_id]
     state, reason = _state_of(change.outcome)
     if state is not verdict.state:  # another process was faster than our decision
         journal.correct(entry.svix_id, state=state, reason=reason)
-    return _Verdict(state, reason, verdict.observations)
+    return replace(verdict, state=state, reason=reason, was_blank=change.was_blank)
+
+
+def _is_gone(verdict: _Verdict) -> bool:
+    """Whether somebody has let go of the user since the row was read; nobody does from now on to the commit."""
+    if verdict.was_blank is not None:
+        return verdict.was_blank
+    return bool(verdict.clerk_id) and is_blank(mirror.read_known(verdict.clerk_id).row)
 
 
 def call_again(event: Event, delivery: Delivery, *, payload: str) -> list[str]:
@@ -188,6 +204,7 @@ def _entry(event: Event, delivery: Delivery, verdict: _Verdict, *, payload: str 
         sent_ms=delivery.sent_ms,
         received_at=timezone.now(),
         payload=payload,
+        about=verdict.clerk_id,
     )
 
 

@@ -10,7 +10,7 @@ from django.db import connections, router
 from django.db.models import F
 from django.utils import timezone
 
-from clerksync import counts
+from clerksync import counts, userlocks
 from clerksync.conf import settings
 from clerksync.counts import Key
 from clerksync.models import RejectedDeliveries, WebhookEvent
@@ -27,7 +27,7 @@ PRUNE_AT_ONCE = 1_000
 class Entry:
     """What is recorded of one delivery; ``handled`` is False while handlers are to be called.
 
-    ``user_id`` is whom an object that is no user belongs to.
+    ``user_id`` is whom an object that is no user belongs to; ``about`` the user whose lock is shared meanwhile.
     """
 
     svix_id: str
@@ -43,6 +43,7 @@ class Entry:
     sent_ms: int
     received_at: datetime
     payload: str | None
+    about: str = ""
 
 
 class Recorded(NamedTuple):
@@ -76,11 +77,14 @@ _RENEWED = ("state", "reason", "handled", "secret", "sent_at", "finished_at", "p
 def record(entry: Entry, *, again: bool) -> Recorded:
     """Record a delivery, in one statement: insert it, or count another attempt.
 
+    Until the end of the transaction nobody else lets go of the user that it is about.
+
     Args:
         entry: The delivery.
         again: Apply it even if it was applied before.
     """
     connection = connections[router.db_for_write(WebhookEvent)]
+    has_locks = connection.vendor == "postgresql"
     now = _now_for(connection, entry.received_at)
     values = (
         entry.svix_id,
@@ -97,10 +101,10 @@ def record(entry: Entry, *, again: bool) -> Recorded:
         now,
         now,
         entry.payload,
-        1,
+        userlocks.key(entry.about) if has_locks else 1,
     )
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENTS[again], (*values, now))
+        cursor.execute(_STATEMENTS[again, has_locks], (*values, now))
         is_new, handled = cursor.fetchone()
     return Recorded(bool(is_new), bool(handled))
 
@@ -108,6 +112,11 @@ def record(entry: Entry, *, again: bool) -> Recorded:
 def correct(svix_id: str, *, state: WebhookEvent.State, reason: str) -> None:
     """Record what really became of an event whose row another process wrote meanwhile."""
     WebhookEvent.objects.filter(svix_id=svix_id).update(state=state, reason=reason)
+
+
+def drop_content(svix_id: str) -> None:
+    """Keep nothing of what an event says, whose user somebody has let go of meanwhile."""
+    WebhookEvent.objects.filter(svix_id=svix_id).update(payload_text=None)
 
 
 def finish(svix_id: str, *, failures: list[str]) -> None:
@@ -152,7 +161,7 @@ def prune(*, days: int | None = None) -> int:
     return pruned
 
 
-def _statement(*, again: bool) -> str:
+def _statement(*, again: bool, has_locks: bool) -> str:
     table = f'"{WebhookEvent._meta.db_table}"'
     columns = ", ".join(f'"{name}"' for name in _COLUMNS)
     done = ", ".join(f"'{state.value}'" for state in DONE)
@@ -161,15 +170,20 @@ def _statement(*, again: bool) -> str:
         f'"{name}" = CASE WHEN {settled} THEN {table}."{name}" ELSE excluded."{name}" END'
         for name in _RENEWED
     )
+    values = ["%s"] * (len(_COLUMNS) - 1) + [userlocks.ONE_WHEN_SHARED if has_locks else "%s"]
     return (
-        f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(_COLUMNS))}) "  # noqa: S608
+        f"INSERT INTO {table} ({columns}) VALUES ({', '.join(values)}) "  # noqa: S608
         f'ON CONFLICT ("svix_id") DO UPDATE SET "attempts" = {table}."attempts" + 1, {renewed} '
         f'RETURNING CASE WHEN "finished_at" = %s THEN 1 ELSE 0 END, "handled"'
     )
 
 
-#: By ``again``.
-_STATEMENTS = {again: _statement(again=again) for again in (False, True)}
+#: By ``again``, and whether the database has locks.
+_STATEMENTS = {
+    (again, has_locks): _statement(again=again, has_locks=has_locks)
+    for again in (False, True)
+    for has_locks in (False, True)
+}
 
 
 def _now_for(connection: Any, moment: datetime) -> str:

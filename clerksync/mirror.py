@@ -25,7 +25,7 @@ from clerksync.exceptions import SyncError
 from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
-from clerksync.records import DELETED, Decision, Outcome, Row
+from clerksync.records import DELETED, Decision, Outcome, Row, is_blank
 from clerksync.tables import Known, UserTable, Window
 
 #: Two writers may meet at a row now and then, not for ever.
@@ -37,6 +37,7 @@ class Change(msgspec.Struct, frozen=True):
 
     ``before`` and ``after`` are the watched columns (``decisions.WATCHED``) of a user
     whose content was written; ``fields`` are old and new values, if they were asked for.
+    ``was_blank`` says of a row that was written whether it held nothing of a person before; None of others.
     """
 
     outcome: Outcome
@@ -44,6 +45,7 @@ class Change(msgspec.Struct, frozen=True):
     before: tuple[str | None, ...] = ()
     after: tuple[str | None, ...] = ()
     fields: Mapping[str, tuple[Any, Any]] = {}
+    was_blank: bool | None = None
 
 
 def database() -> str:
@@ -289,6 +291,7 @@ def _change(row: Row | None, decision: Decision, fields: Mapping[str, tuple[Any,
         row.watched if row else (),
         after.watched if after else (),
         fields,
+        None if decision.row is None else is_blank(row),
     )
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.db import connection, models
+from django.db import connection, connections, models
 from django.db.models import F
 from django.test import override_settings
 from django.utils import timezone
@@ -23,6 +24,7 @@ from clerksync.testing import FakeClerk
 from tests.deliveries import body_of, deliver
 from tests.erasing import add_person, row
 from tests.links import linking_on
+from tests.observed import user_json
 from tests.syncing import Syncer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -367,3 +369,90 @@ def test_stop__between_batches(person: str) -> None:
     stop.set()
     with override_settings(CLERKSYNC_ON_DELETE="anonymize"), pytest.raises(SyncInterrupted):
         erasure.prune(stop=stop)
+
+
+def event_of(kind: str, clerk_id: str, clerk: FakeClerk) -> bytes:
+    """An event that tells something of the user, a minute after everything else."""
+    user = user_json(clerk_id, updated_at=2, first_name="Quillane")
+    member = {"user_id": clerk_id, "identifier": "quillane@harbour-works.io", "first_name": "Quillane"}
+    data = {
+        "user.updated": user,
+        "session.created": {"object": "session", "id": "sess_2", "user_id": clerk_id, "user": user},
+        "organizationMembership.created": {"id": "orgmem_2", "public_user_data": member},
+    }
+    clerk.advance(seconds=60)
+    return body_of(kind, data[kind], at=clerk.clock.now_ms(), instance_id=clerk.instance_id)
+
+
+@contextmanager
+def meanwhile(work: Callable[[], object]) -> Iterator[None]:
+    """Work that another process does, and ends before the block does."""
+
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+KINDS = ("user.updated", "session.created", "organizationMembership.created")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_race__event_of_a_user_who_is_being_anonymized(
+    person: str, clerk_server: FakeClerk, kind: str
+) -> None:
+    """An event that was judged by the row as it had been is recorded without what it says."""
+    link(person)
+    amid, writing = Event(), Event()
+
+    def dawdle(user: User) -> None:
+        amid.set()
+        assert writing.wait(30)
+        time.sleep(0.3)  # the event is recorded by now, or waits for us
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        if not sql.startswith("SELECT"):
+            writing.set()
+        return execute(sql, *args)
+
+    with (
+        override_settings(CLERKSYNC_USER_ON_DELETE=dawdle),
+        meanwhile(lambda: erasure.anonymize([person], for_good=True)),
+    ):
+        assert amid.wait(30)
+        with connection.execute_wrapper(watch):
+            deliver(event_of(kind, person, clerk_server))
+    assert WebhookEvent.objects.latest("pk").payload_text is None
+    assert row(person).is_anonymized
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_race__user_of_an_event_that_is_being_recorded(
+    person: str, clerk_server: FakeClerk, kind: str
+) -> None:
+    """Whoever anonymizes the user waits for the event, and blanks it."""
+    statements: list[str] = []
+    with ExitStack() as others:
+
+        def interrupt(execute: Any, sql: str, *args: Any) -> Any:
+            result = execute(sql, *args)
+            statements.extend([sql] if connection.in_atomic_block and not sql.startswith("BEGIN") else [])
+            if len(statements) == 2:  # the event is recorded, and the row was written or read again
+                others.enter_context(meanwhile(lambda: erasure.anonymize([person], for_good=True)))
+                time.sleep(0.3)  # long enough, if nobody waits
+            return result
+
+        with connection.execute_wrapper(interrupt):
+            deliver(event_of(kind, person, clerk_server))
+    assert len(statements) == 2
+    assert WebhookEvent.objects.latest("pk").payload_text is None
+    assert row(person).is_anonymized
