@@ -122,8 +122,9 @@ def _remove(ids: Sequence[str]) -> int:
         with transaction.atomic(using=mirror.database()):
             _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
             userlocks.hold(free, using=mirror.database())
-            _blank_others(free)
-            removed = mirror.remove(free, before=before)
+            gone = mirror.lock_removable(free, before=before)  # without who has come back meanwhile
+            _blank_others(gone)
+            removed = mirror.remove(gone, before=before)
             mentions.remove(removed)
             transaction.on_commit(partial(_tell, removed), using=mirror.database())
     except (ProtectedError, RestrictedError):

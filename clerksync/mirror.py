@@ -112,6 +112,16 @@ def apply(
     ).run(rows, dry_run=dry_run, savepoint=savepoint)
 
 
+def lock_removable(ids: Iterable[str], *, before: datetime) -> list[str]:
+    """Lock the rows that ``remove`` would delete, to the end of the transaction; returns whose they are."""
+    using = database()
+    quiet = ClerkUser.objects.using(using).filter(pk__in=list(ids), state=DELETED, doubt_reason="")
+    quiet = quiet.filter(last_written__lt=before)
+    if connections[using].features.has_select_for_update:
+        quiet = quiet.select_for_update().order_by(Collate("clerk_id", "C"))
+    return list(quiet.values_list("pk", flat=True))
+
+
 def remove(ids: Iterable[str], *, before: datetime) -> list[str]:
     """Delete the rows of tombstones, and keep digests of their ids, so that nothing late revives them.
 
@@ -131,11 +141,7 @@ def remove(ids: Iterable[str], *, before: datetime) -> list[str]:
     users = ClerkUser.objects.using(using)
     with transaction.atomic(using=using):
         users.filter(pk="").update(user_revision=0)  # begin with a write, though of no row
-        quiet = users.filter(pk__in=list(ids), state=DELETED, doubt_reason="", last_written__lt=before)
-        if connections[using].features.has_select_for_update:
-            quiet = quiet.select_for_update()
-            quiet = quiet.order_by(Collate("clerk_id", "C"))
-        removed = list(quiet.values_list("pk", flat=True))
+        removed = lock_removable(ids, before=before)
         forgotten.add(UserTable(using).read(removed), using=using)
         users.filter(pk__in=removed).delete()
     return removed

@@ -201,6 +201,26 @@ def test_delete__too_early(person: str) -> None:
     assert prune("delete")["removed"] == 0
 
 
+def test_delete__who_comes_back_at_this_moment(person: str) -> None:
+    """Nothing is blanked of a user who is back when it is their turn."""
+    user = link(person)
+
+    def revive(execute: Any, sql: str, *args: Any) -> Any:
+        if SyncRun._meta.db_table in sql:  # the user has been chosen, and nothing is written yet
+            ClerkUser.objects.filter(pk=person).update(state="active", deleted_at=None)
+        return execute(sql, *args)
+
+    blank = "clerksync.djangousers.blank_django_user"
+    with (
+        override_settings(CLERKSYNC_ON_DELETE="delete", CLERKSYNC_USER_ON_DELETE=blank),
+        connection.execute_wrapper(revive),
+    ):
+        assert erasure.prune() == {"anonymized": 0, "removed": 0}
+    user.refresh_from_db()
+    assert user.email == "quillane@harbour-works.io"
+    assert WebhookEvent.objects.get(object_id=person).payload_text is not None
+
+
 def test_delete__while_a_run_needs_the_id(person: str, clerk_server: FakeClerk) -> None:
     """A sync that may be resumed keeps its place."""
     SyncRun.objects.update(state="interrupted", checkpoint={"cursor": person}, started_at=F("finished_at"))
