@@ -9,6 +9,7 @@ from itertools import takewhile
 from clerksync import schedule, webhooks
 from clerksync.conf import settings
 from clerksync.facts import Facts
+from clerksync.freshness import stored
 from clerksync.models import ScheduledJob, SyncRun
 from clerksync.reasons import Reason, State, clock
 from clerksync.records import Doubt
@@ -60,7 +61,7 @@ def right_up_to(facts: Facts) -> datetime | None:
     doubted = [doubt_ms for reason, doubt_ms in facts.doubts if reason != Doubt.UNPARSABLE and doubt_ms > 0]
     if known is None or not doubted:
         return known
-    return min(known, datetime.fromtimestamp(min(doubted) / 1000, UTC))
+    return min(known, stored(datetime.fromtimestamp(min(doubted) / 1000, UTC)))
 
 
 def _of_syncs(facts: Facts, now: datetime) -> Iterator[Reason]:

@@ -19,7 +19,16 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from clerksync import alarms, channels, jobs, signals, status
-from clerksync.models import Alarm, AlarmNotice, AlarmWatch, MirrorState, ScheduledJob, SyncRun, WebhookEvent
+from clerksync.models import (
+    Alarm,
+    AlarmNotice,
+    AlarmWatch,
+    ClerkUser,
+    MirrorState,
+    ScheduledJob,
+    SyncRun,
+    WebhookEvent,
+)
 from clerksync.schedule import Part
 from clerksync.status import Reason, State, Status
 from clerksync.testing import FakeClerk
@@ -260,6 +269,23 @@ def test_together__one_mail() -> None:
         assert len(mail.outbox) == 1
         together(minutes=10)
     assert (len(mail.outbox), len(told)) == (2, 2)
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Pacific/Auckland")
+def test_without_time_zones(syncer: Syncer) -> None:
+    """A project with ``USE_TZ = False`` is told of users in doubt, and when that is over."""
+    ids = synced(syncer, 2)
+    now = timezone.now()
+    doubt_ms = (now - timedelta(hours=2)).timestamp() * 1000
+    ClerkUser.objects.filter(pk=ids[0]).update(doubt_reason="not readable in full", doubt_ms=doubt_ms)
+    ClerkUser.objects.filter(pk=ids[1]).update(doubt_reason="seen after its delete", doubt_ms=doubt_ms)
+    alarms.evaluate(now=now)
+    ClerkUser.objects.update(doubt_reason="", doubt_ms=0)
+    alarms.evaluate(now=now + timedelta(minutes=6))
+    assert subjects() == [
+        "Clerk: 2 users have been in doubt for too long",
+        "Clerk: Over: 2 users have been in doubt for too long",
+    ]
 
 
 def test_unreadable__keeps() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import override_settings
 from django.utils import timezone
 
 from clerksync import handlers
@@ -200,6 +201,17 @@ def test_replay__chooses(arguments: list[str], count: int) -> None:
     """By type, state and time."""
     park_two()
     assert replay("--dry-run", *arguments).count("msg_") == count
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Pacific/Auckland")
+@pytest.mark.parametrize(("minutes", "count"), [(5, 2), (-5, 0)])
+def test_replay__since_without_time_zones(minutes: int, count: int) -> None:
+    """A project with ``USE_TZ = False`` may name a zone all the same."""
+    park_two()
+    since = datetime.now(UTC) - timedelta(minutes=minutes)
+    assert replay("--dry-run", "--since", since.isoformat()).count("msg_") == count
+    here = timezone.now() - timedelta(minutes=minutes)
+    assert replay("--dry-run", "--since", here.isoformat()).count("msg_") == count
 
 
 def test_replay__refuses_an_unknown_state() -> None:

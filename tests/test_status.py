@@ -326,6 +326,24 @@ def test_doubts(syncer: Syncer) -> None:
     assert status.read().right_up_to == clerk_now
 
 
+@override_settings(USE_TZ=False)
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_doubts__without_time_zones(syncer: Syncer, zone: str) -> None:
+    """A project with ``USE_TZ = False`` is told the same of users in doubt."""
+    with override_settings(TIME_ZONE=zone):
+        ids = synced(syncer, 6)
+        clerk_now = MirrorState.objects.get().updates_as_of
+        assert clerk_now is not None
+        since = clerk_now - timedelta(minutes=30)
+        ClerkUser.objects.filter(pk=ids[0]).update(
+            doubt_reason="same version, other content", doubt_ms=since.timestamp() * 1000
+        )
+        found = status.measure().status
+        assert (found.state, found.right_up_to) == (State.IN_STEP, since)
+        assert f"right up to {since.astimezone(UTC):%H:%M} UTC" in found.sentence
+        assert codes(status.read(now=timezone.now() + timedelta(minutes=50))) == ["doubts"]
+
+
 def test_json__says_nothing_of_persons(syncer: Syncer) -> None:
     """Neither the JSON for operators nor the public one holds data of users; hosts and errors are not public."""
     ids = synced(syncer, 3)

@@ -223,7 +223,8 @@ class RejectedDeliveriesAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("rejected deliveries"))
     def told(self, counted: RejectedDeliveries) -> str:
         """One sentence."""
-        since = date_format(timezone.localtime(counted.hour), "DATETIME_FORMAT")
+        hour = timezone.localtime(counted.hour) if timezone.is_aware(counted.hour) else counted.hour
+        since = date_format(hour, "DATETIME_FORMAT")
         told = _("%(count)d rejected since %(since)s: %(reason)s")
         return told % {"count": counted.count, "since": since, "reason": counted.reason}
 

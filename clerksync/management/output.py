@@ -10,9 +10,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
-from django.utils import timezone
 
 from clerksync.exceptions import ClerkSyncError
+from clerksync.freshness import aware, stored
 from clerksync.masking import PERSONAL, mask
 
 
@@ -55,4 +55,4 @@ def positive(text: str) -> int:
 def moment(text: str) -> datetime:
     """A time in ISO 8601, as an argument; in the project's time zone if it names none."""
     parsed = datetime.fromisoformat(text)
-    return timezone.make_aware(parsed) if timezone.is_naive(parsed) else parsed
+    return stored(aware(parsed))

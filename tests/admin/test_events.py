@@ -10,9 +10,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.contrib.messages import get_messages
 from django.db import connection
-from django.test import Client
+from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.formats import date_format
 
 from clerksync.events import off, on
 from clerksync.models import ClerkUser, RejectedDeliveries, WebhookEvent
@@ -257,3 +258,14 @@ def test_rejected__counted(admin_client: Client) -> None:
     assert re.search(r"3 rejected since \w+\.? \d+, \d+, 2 a\.m\.: signature", text)
     assert "The secret is not that of the endpoint" in text
     assert admin_client.get(f"{REJECTED}add/").status_code == 403
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Pacific/Auckland")
+def test_rejected__without_time_zones(admin_client: Client) -> None:
+    """A project with ``USE_TZ = False`` reads the hours that it has."""
+    post(signed(changed(now_ms()), secret="whsec_MTIz"))
+    hour = RejectedDeliveries.objects.get().hour
+    assert timezone.now() - hour < timedelta(hours=1)
+    assert f"1 rejected since {date_format(hour, 'DATETIME_FORMAT')}: signature" in page(
+        admin_client, REJECTED
+    )

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from clerksync import counts, journal, leases, status
@@ -98,6 +98,16 @@ def test_format(clerk: FakeClerk, accept: str) -> None:
             assert (family.type == "counter") == sample.name.endswith("_total"), sample.name
             assert not {"le", "quantile"} & sample.labels.keys() or family.type == "histogram"
     assert len({family.name for family in families}) == len(families)
+
+
+@override_settings(USE_TZ=False, TIME_ZONE="Pacific/Auckland")
+def test_values__without_time_zones(clerk: FakeClerk) -> None:
+    """A project with ``USE_TZ = False`` tells the same moments."""
+    ids = synced(Syncer(clerk), 2)
+    doubt_ms = now_ms() - 600_000
+    ClerkUser.objects.filter(pk=ids[0]).update(doubt_reason="seen after its delete", doubt_ms=doubt_ms)
+    told = samples(scrape())
+    assert told["clerksync_right_up_to_timestamp_seconds", ()] == doubt_ms / 1000
 
 
 def test_values(clerk: FakeClerk) -> None:
