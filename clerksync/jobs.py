@@ -15,12 +15,13 @@ from datetime import UTC, datetime, timedelta
 from django.db import router, transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from clerksync import schedule
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
+from clerksync.times import DatabaseNow
 
 Outcome = ScheduledJob.Outcome
 
@@ -87,7 +88,7 @@ def read() -> list[ScheduledJob]:
 
 def clock() -> datetime | None:
     """The database's time; None while there are no rows."""
-    found: datetime | None = ScheduledJob.objects.values_list(Now(), flat=True).first()
+    found: datetime | None = ScheduledJob.objects.values_list(DatabaseNow(), flat=True).first()
     return found and aware(found)
 
 
@@ -98,14 +99,14 @@ def bury(job: ScheduledJob) -> bool:
         Whether it was this process that did it.
     """
     again = schedule.distance(job.failures) if job.failures else timedelta(0)
-    expired = ScheduledJob.objects.filter(part=job.part, fence=job.fence, expires_at__lt=Now())
+    expired = ScheduledJob.objects.filter(part=job.part, fence=job.fence, expires_at__lt=DatabaseNow())
     return bool(
         expired.update(
-            finished_at=Now(),
+            finished_at=DatabaseNow(),
             outcome=Outcome.DIED,
             message=_DIED,
             failures=F("failures") + 1,
-            failing_since=Coalesce(F("failing_since"), Now()),
+            failing_since=Coalesce(F("failing_since"), DatabaseNow()),
             next_at=_from_now(again),
             expires_at=None,
             # Whoever comes back to it finds that it is somebody else's.
@@ -117,18 +118,18 @@ def bury(job: ScheduledJob) -> bool:
 def hasten(part: Part) -> bool:
     """Have a part run as soon as a scheduler looks; False if none is alive, or the part is off."""
     alive = ScheduledJob.objects.filter(part=part, seen_at__gt=_from_now(-LEASE))
-    return bool(alive.update(next_at=Now()))
+    return bool(alive.update(next_at=DatabaseNow()))
 
 
 def claim(part: Part) -> Claim | None:
     """Take a part that is due and that nobody runs; None if there is nothing to take."""
-    due = ScheduledJob.objects.filter(part=part, next_at__lte=Now(), expires_at__isnull=True)
+    due = ScheduledJob.objects.filter(part=part, next_at__lte=DatabaseNow(), expires_at__isnull=True)
     # In one transaction, so that the fence that is read is the one that was set.
     with transaction.atomic(using=router.db_for_write(ScheduledJob)):
         taken = due.update(
             holder=f"{socket.gethostname()}:{os.getpid()}",
             fence=F("fence") + 1,
-            started_at=Now(),
+            started_at=DatabaseNow(),
             expires_at=_from_now(LEASE),
         )
         return Claim(part, ScheduledJob.objects.get(part=part).fence) if taken else None
@@ -159,7 +160,7 @@ def finish(claim: Claim, ended: Ended) -> ScheduledJob | None:
         "failing_since": (job.failing_since or _kept(now)) if failures else None,
         "next_at": _kept(next_at),
     }
-    if not _of(claim).update(finished_at=Now(), expires_at=None, **values):
+    if not _of(claim).update(finished_at=DatabaseNow(), expires_at=None, **values):
         return None
     for name, value in values.items():
         setattr(job, name, value)
@@ -168,7 +169,7 @@ def finish(claim: Claim, ended: Ended) -> ScheduledJob | None:
 
 def beat(*, stays: bool) -> None:
     """Tell others that a scheduler is alive; one that does not stay on must not be missed."""
-    ScheduledJob.objects.update(seen_at=Now() if stays else None)
+    ScheduledJob.objects.update(seen_at=DatabaseNow() if stays else None)
 
 
 def next_at(jobs: Iterable[ScheduledJob]) -> datetime | None:
@@ -213,4 +214,4 @@ def _of(claim: Claim) -> QuerySet[ScheduledJob]:
 
 
 def _from_now(delta: timedelta) -> Combinable:
-    return ExpressionWrapper(Now() + delta, output_field=DateTimeField())
+    return ExpressionWrapper(DatabaseNow() + delta, output_field=DateTimeField())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -36,8 +37,13 @@ def due(part: Part = Part.FULL) -> Claim:
     return found
 
 
+def seconds_from_now(moment: datetime | None) -> float:
+    assert moment is not None
+    return (moment - timezone.now()).total_seconds()
+
+
 def seconds_to_next(part: Part = Part.FULL) -> float:
-    return (row(part).next_at - timezone.now()).total_seconds()
+    return seconds_from_now(row(part).next_at)
 
 
 def test_plan__first_times() -> None:
@@ -150,18 +156,48 @@ def test_forget() -> None:
     assert (jobs.clock(), jobs.read()) == (None, [])
 
 
-@override_settings(USE_TZ=False)
+@pytest.fixture(params=["UTC", "Pacific/Auckland", "America/Los_Angeles"])
+def _naive(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A project with ``USE_TZ = False``, here, east and west."""
+    with override_settings(USE_TZ=False, TIME_ZONE=request.param):
+        jobs.forget()
+        jobs.plan()
+        yield
+
+
+@pytest.mark.usefixtures("_naive")
 def test_naive_times() -> None:
     """Projects without time zones have the same schedule."""
-    jobs.forget()
-    jobs.plan()
-    ScheduledJob.objects.update(next_at=datetime(2020, 1, 1))  # noqa: DTZ001  # as such a project has it
+    assert jobs.claim(Part.FULL) is None
     claim = jobs.claim(Part.PENDING)
     assert claim is not None
+    assert 50 < seconds_from_now(row(Part.PENDING).expires_at) <= 60
     job = jobs.finish(claim, Ended(Part.PENDING, Outcome.FAILED))
     assert job is not None
     assert 0 < (job.next_at - datetime.now()).total_seconds() < 70  # noqa: DTZ005
     assert not jobs.bury(job)
+    assert -10 < seconds_from_now(row(Part.PENDING).finished_at) <= 0
+
+
+@pytest.mark.usefixtures("_naive")
+def test_naive_times__bury() -> None:
+    """They free a claim as soon as it has expired, and not before."""
+    assert jobs.claim(Part.PENDING) is not None
+    assert not jobs.bury(row(Part.PENDING))
+    ScheduledJob.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert jobs.bury(row(Part.PENDING))
+    assert jobs.claim(Part.PENDING) is not None
+
+
+@pytest.mark.usefixtures("_naive")
+def test_naive_times__alive() -> None:
+    """They know when a scheduler was seen, and when a part is due at once."""
+    jobs.beat(stays=True)
+    assert -10 < seconds_from_now(row().seen_at) <= 0
+    assert jobs.hasten(Part.FULL)
+    assert jobs.claim(Part.FULL) is not None
+    ScheduledJob.objects.update(seen_at=timezone.now() - timedelta(seconds=61))
+    assert not jobs.hasten(Part.FULL)
 
 
 def test_hasten__scheduler_alive() -> None:

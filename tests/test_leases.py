@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from clerksync import leases
 from clerksync.exceptions import LeaseHeld, LeaseLost
@@ -138,3 +139,15 @@ def test_hold__released_after_an_error() -> None:
     with pytest.raises(KeyError), leases.hold("full"):
         raise KeyError
     assert leases.acquire("full").fence == 2
+
+
+@override_settings(USE_TZ=False)
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_lease__without_time_zones(zone: str) -> None:
+    """A lease of a project with ``USE_TZ = False`` lasts a minute as well: it is written and read by one clock."""
+    with override_settings(TIME_ZONE=zone), leases.hold("full"):
+        shift(seconds=-50)
+        with pytest.raises(LeaseHeld):
+            leases.acquire("full")
+        shift(seconds=-15)
+        assert leases.acquire("full").fence == 2

@@ -164,6 +164,20 @@ def test_part__overdue(syncer: Syncer) -> None:
     assert status.read().state is State.IN_STEP
 
 
+@override_settings(USE_TZ=False)
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_scheduler__without_time_zones(syncer: Syncer, zone: str) -> None:
+    """A project with ``USE_TZ = False`` misses its scheduler after the same time."""
+    with override_settings(TIME_ZONE=zone):
+        synced(syncer, 3)
+        jobs.plan()
+        jobs.beat(stays=True)
+        now = timezone.now()
+        assert status.read(now=now).reasons == ()
+        assert codes(status.read(now=now + timedelta(minutes=4))) == []
+        assert codes(status.read(now=now + timedelta(minutes=6))) == ["scheduler_dead"]
+
+
 def test_instance__another(syncer: Syncer) -> None:
     """A key of another instance is remembered by whatever has met it, until the right one is back."""
     synced(syncer, 3)
