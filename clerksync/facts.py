@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 
-from django.db.models import Count, Q, Subquery
+from django.db.models import Count, DateTimeField, Q, Subquery, Value
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Greatest, Least
 
 from clerksync import leases, webhooks
 from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
@@ -17,6 +19,8 @@ from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, Webh
 PERIOD = timedelta(hours=24)
 #: A run every minute makes 1,440 of them.
 MAX_RUNS = 2_000
+#: So far back webhooks may be silent and be told of it: runs are kept a month.
+LONGEST_SILENCE = timedelta(days=30)
 #: More users in doubt are not counted one by one.
 MAX_DOUBTS = 10_000
 
@@ -27,6 +31,7 @@ _KINDS = (SyncRun.Kind.FULL, SyncRun.Kind.INCREMENTAL)
 class Judged:
     """What one sync found of deliveries."""
 
+    started_at: datetime
     missed: int
     delivered: int
 
@@ -35,7 +40,8 @@ class Judged:
 class Facts:
     """Everything that the answer is made of.
 
-    ``runs`` is the last one of each kind, ``judged`` those of the last 24 hours, the newest first,
+    ``runs`` is the last one of each kind, ``judged`` those that judged changes in the last 24 hours, or
+    since a webhook has told of one if that is longer ago, the newest first,
     ``doubts`` the reason and the time (ms, Clerk's clock) of users in doubt, ``events`` how many are
     parked and failed; ``held`` the kinds of sync that are at work, and ``audit`` if one is. ``jobs`` is empty where no
     scheduler is used.
@@ -50,6 +56,10 @@ class Facts:
     last_event_at: datetime | None
     jobs: tuple[ScheduledJob, ...]
 
+    def judged_since(self, moment: datetime) -> list[Judged]:
+        """Those that began later than that."""
+        return [run for run in self.judged if run.started_at > moment]
+
 
 def read(now: datetime) -> Facts:
     """Read them, in seven queries.
@@ -63,7 +73,7 @@ def read(now: datetime) -> Facts:
         state=row or MirrorState(pk=1),
         held=frozenset(kind for kind in leases.KINDS if getattr(row, f"is_{kind}_held", False)),
         runs={run.kind: run for run in _last_runs()},
-        judged=tuple(_judged(now)),
+        judged=tuple(_judged(now - PERIOD)),
         doubts=tuple(_doubts()),
         events=_events(),
         last_event_at=_last_event_at(),
@@ -79,10 +89,25 @@ def _last_runs() -> Iterable[SyncRun]:
     )
 
 
-def _judged(now: datetime) -> Iterable[Judged]:
-    runs = SyncRun.objects.filter(kind__in=_KINDS, started_at__gt=now - PERIOD).order_by("-started_at", "-pk")
-    for counts in runs.values_list("counts", flat=True)[:MAX_RUNS]:
-        yield Judged(counts.get("missed", 0), counts.get("delivered", 0))
+def _judged(since: datetime) -> Iterable[Judged]:
+    telling = SyncRun.objects.filter(Q(counts__missed__gt=0) | Q(counts__delivered__gt=0), kind__in=_KINDS)
+    runs = telling.filter(started_at__gt=Least(_moment(since), _last_delivered(since - LONGEST_SILENCE)))
+    newest = runs.order_by("-started_at", "-pk").values_list("started_at", "counts")
+    for started_at, counts in newest[:MAX_RUNS]:
+        yield Judged(started_at, counts.get("missed", 0), counts.get("delivered", 0))
+
+
+def _last_delivered(earliest: datetime) -> Combinable:
+    """When the last sync began that found changes of which webhooks had told."""
+    delivered = SyncRun.objects.filter(counts__delivered__gt=0).order_by("-started_at").values("started_at")
+    # One kind after the other, for that is how the index holds them.
+    return Greatest(
+        *(Coalesce(Subquery(delivered.filter(kind=kind)[:1]), _moment(earliest)) for kind in _KINDS)
+    )
+
+
+def _moment(moment: datetime) -> Value:
+    return Value(moment, output_field=DateTimeField())
 
 
 def _doubts() -> Iterable[tuple[str, int]]:

@@ -106,7 +106,7 @@ def read(*, now: datetime | None = None) -> Status:
 
 
 def _status(found: Facts, now: datetime) -> Status:
-    state = found.state
+    state, recent = found.state, found.judged_since(now - facts.PERIOD)
     reasons = tuple(verdicts.judge(found, now=now))
     return Status(
         state=max((reason.state for reason in reasons), default=State.IN_STEP, key=list(State).index),
@@ -123,8 +123,8 @@ def _status(found: Facts, now: datetime) -> Status:
         parked=found.events.get("parked", 0),
         failed=found.events.get("failed", 0),
         last_event_at=found.last_event_at,
-        missed=sum(run.missed for run in found.judged),
-        delivered=sum(run.delivered for run in found.judged),
+        missed=sum(run.missed for run in recent),
+        delivered=sum(run.delivered for run in recent),
         runs={kind: _last_run(run, found, now) for kind, run in found.runs.items()},
         holders={kind: getattr(state, f"{kind}_holder") for kind in leases.KINDS if kind in found.held},
         jobs={

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from clerksync import schedule, webhooks
 from clerksync.conf import settings
-from clerksync.facts import Facts
+from clerksync.facts import PERIOD, Facts
 from clerksync.freshness import stored
 from clerksync.models import ScheduledJob, SyncRun
 from clerksync.reasons import Reason, State, clock
@@ -160,10 +160,8 @@ def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
     if not webhooks.configured_secrets():
         return
     silent = sum(run.missed for run in takewhile(lambda run: not run.delivered, facts.judged))
-    missed, delivered = (
-        sum(run.missed for run in facts.judged),
-        sum(run.delivered for run in facts.judged),
-    )
+    recent = facts.judged_since(now - PERIOD)
+    missed, delivered = sum(run.missed for run in recent), sum(run.delivered for run in recent)
     if silent >= SILENT_AFTER:
         since = "from the start"
         if facts.last_event_at is not None:

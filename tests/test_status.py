@@ -288,6 +288,30 @@ def test_webhooks__silent_after_a_good_time(syncer: Syncer) -> None:
     assert status.read().state is State.IN_STEP
 
 
+def test_webhooks__silent_on_a_quiet_site(syncer: Syncer) -> None:
+    """Few changes a month are judged as well, whatever their age; a share is of the last day."""
+    synced(syncer, 3)
+    for days in range(1, 29):
+        judged(missed=2, delivered=0, days=days, minutes=5)
+    found = status.read()
+    assert (codes(found), found.missed) == (["webhooks_silent"], 0)
+    assert "56 changes found by the scan, 0 by webhook" in found.sentence
+    judged(missed=0, delivered=1, days=1, minutes=2)
+    assert status.read().state is State.IN_STEP
+
+
+def test_webhooks__silent_until_repaired(syncer: Syncer) -> None:
+    """Time without changes mends nothing, nor do runs of other kinds or none that judged anything."""
+    synced(syncer, 3)
+    judged(missed=0, delivered=7, days=3)
+    judged(missed=5, delivered=0, days=2)
+    for hours in (1, 26, 30):
+        judged(missed=0, delivered=0, hours=hours)
+    assert codes(status.read()) == ["webhooks_silent"]
+    SyncRun.objects.filter(kind="incremental").update(kind="users")
+    assert status.read().state is State.IN_STEP
+
+
 def test_webhooks__lossy(syncer: Syncer) -> None:
     """More than a tenth of a day's changes is no accident; what is older than a day is forgotten."""
     synced(syncer, 3)
