@@ -17,6 +17,8 @@ from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, Webh
 
 #: Deliveries are judged over this time.
 PERIOD = timedelta(hours=24)
+#: So long after a silence of webhooks syncs may find what it has swallowed.
+AFTERMATH = timedelta(hours=1)
 #: A run every minute makes 1,440 of them.
 MAX_RUNS = 2_000
 #: So far back webhooks may be silent and be told of it: runs are kept a month.
@@ -40,7 +42,7 @@ class Judged:
 class Facts:
     """Everything that the answer is made of.
 
-    ``runs`` is the last one of each kind, ``judged`` those that judged changes in the last 24 hours, or
+    ``runs`` is the last one of each kind, ``judged`` those that judged changes in the last 25 hours, or
     since a webhook has told of one if that is longer ago, the newest first,
     ``doubts`` the reason and the time (ms, Clerk's clock) of users in doubt, ``events`` how many are
     parked and failed; ``held`` the kinds of sync that are at work, and ``audit`` if one is. ``jobs`` is empty where no
@@ -73,7 +75,7 @@ def read(now: datetime) -> Facts:
         state=row or MirrorState(pk=1),
         held=frozenset(kind for kind in leases.KINDS if getattr(row, f"is_{kind}_held", False)),
         runs={run.kind: run for run in _last_runs()},
-        judged=tuple(_judged(now - PERIOD)),
+        judged=tuple(_judged(now - PERIOD - AFTERMATH)),
         doubts=tuple(_doubts()),
         events=_events(),
         last_event_at=_last_event_at(),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from itertools import groupby, takewhile
 
 from clerksync import schedule, webhooks
 from clerksync.conf import settings
-from clerksync.facts import PERIOD, Facts
+from clerksync.facts import AFTERMATH, PERIOD, Facts, Judged
 from clerksync.freshness import stored
 from clerksync.models import ScheduledJob, SyncRun
 from clerksync.reasons import Reason, State, clock
@@ -160,8 +160,8 @@ def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
     if not webhooks.configured_secrets():
         return
     silent = sum(run.missed for run in takewhile(lambda run: not run.delivered, facts.judged))
-    recent = facts.judged_since(now - PERIOD)
-    missed, delivered = sum(run.missed for run in recent), sum(run.delivered for run in recent)
+    counted = _counted(facts, now)
+    missed, delivered = sum(run.missed for run in counted), sum(run.delivered for run in counted)
     if silent >= SILENT_AFTER:
         since = "from the start"
         if facts.last_event_at is not None:
@@ -171,6 +171,16 @@ def _of_webhooks(facts: Facts, now: datetime) -> Iterator[Reason]:
     elif missed + delivered >= MIN_CHANGES and missed > MAX_MISSED_SHARE * (missed + delivered):
         text = f"{missed} of {missed + delivered} changes in the last 24 hours were told by no webhook."
         yield Reason("webhooks_missed", State.BEHIND, text, command=_PROBE, hint=_REPLAY_AT_CLERK)
+
+
+def _counted(facts: Facts, now: datetime) -> list[Judged]:
+    """The runs of the last 24 hours, from after the last silence on: that has a reason of its own."""
+    recent = facts.judged_since(now - PERIOD)
+    for is_silent, runs in groupby(facts.judged, key=lambda run: not run.delivered):
+        silence = list(runs)
+        if is_silent and sum(run.missed for run in silence) >= SILENT_AFTER:
+            return [run for run in recent if run.started_at > silence[0].started_at + AFTERMATH]
+    return recent
 
 
 def _of_doubts(facts: Facts, now: datetime) -> Iterator[Reason]:

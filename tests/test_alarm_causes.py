@@ -238,6 +238,20 @@ CAUSES: dict[str, Cause] = {
 }
 
 
+def test_webhooks__repaired(watched: Watched) -> None:
+    """A repair ends the one alarm, and what the silence has swallowed raises no other, then and a day later."""
+    _judged(missed=20, delivered=0)(watched)
+    watched.wait(2)
+    assert watched.told == [("raised", "webhooks_silent")]
+    _judged(missed=6, delivered=2)(watched)
+    watched.wait(8)
+    _judged(missed=0, delivered=8)(watched)
+    watched.wait(1)
+    SyncRun.objects.update(started_at=F("started_at") - timedelta(hours=23, minutes=55))
+    watched.wait(8)
+    assert watched.told == [("raised", "webhooks_silent"), ("resolved", "webhooks_silent")]
+
+
 def test_causes__all() -> None:
     """Every reason is tried, but those without which there is nobody to tell."""
     assert CAUSES.keys() == set(reasons.CODES) - {"database_unreachable", "tables_unreadable"}

@@ -325,6 +325,20 @@ def test_webhooks__lossy(syncer: Syncer) -> None:
     assert found.reasons[0].text == "6 of 54 changes in the last 24 hours were told by no webhook."
 
 
+def test_webhooks__lossy_after_a_silence(syncer: Syncer) -> None:
+    """What a silence has swallowed is in no share; what is lost later is."""
+    synced(syncer, 3)
+    judged(missed=20, delivered=0, hours=4)
+    judged(missed=9, delivered=3, hours=3, minutes=55)
+    judged(missed=1, delivered=9, hours=2)
+    found = status.read()
+    assert (found.state, found.missed) == (State.IN_STEP, 30)
+    judged(missed=2, delivered=3, hours=1)
+    found = status.read()
+    assert codes(found) == ["webhooks_missed"]
+    assert found.reasons[0].text.startswith("3 of 15 changes ")
+
+
 def test_webhooks__last_event(syncer: Syncer) -> None:
     """An event that we sent ourselves proves nothing about Clerk's endpoint."""
     synced(syncer, 3)
