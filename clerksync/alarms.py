@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -73,6 +74,20 @@ def look_now_and_then() -> None:
         look_soon()
 
 
+@contextmanager
+def looked_at_afterwards() -> Iterator[None]:
+    """Look once a part has been run by a command or as a task, however that ended; what goes wrong then is logged.
+
+    No thread of its own does it, for the process may end. Slow channels are waited for as by the scheduler.
+    """
+    try:
+        yield
+    except Exception:
+        _look_after()
+        raise
+    _look_after()
+
+
 class _Pace:
     """Once a minute, the first time a minute from now."""
 
@@ -113,15 +128,29 @@ def _begin() -> None:
 
 
 def _look_alone() -> None:
-    """Look, in a thread that nobody waits for: what goes wrong, a setting of a wrong type too, is told here."""
+    """Look, in a thread that nobody waits for."""
+    try:
+        _look_guarded()
+    finally:
+        connections.close_all()
+
+
+def _look_after() -> None:
+    """Look now, or after the transaction if there is one."""
+    try:
+        transaction.on_commit(_look_guarded, using=router.db_for_write(AlarmWatch))
+    except DatabaseError as error:
+        _unseen(error)
+
+
+def _look_guarded() -> None:
+    """Look, and tell the log of what goes wrong, a setting of a wrong type too: it is nobody's failure."""
     try:
         evaluate()
     except DatabaseError as error:
         _unseen(error)
-    except Exception:  # the end of the thread: else it would be told to nobody but stderr
+    except Exception:
         logger.exception("the alarms could not be looked at", extra=told(Log.ALARMS_UNSEEN))
-    finally:
-        connections.close_all()
 
 
 def _unseen(error: DatabaseError) -> None:

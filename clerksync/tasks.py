@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from clerksync import pagereads, parts
+from clerksync import alarms, pagereads, parts
 from clerksync.exceptions import LeaseHeld
 from clerksync.logs import Log, told
 from clerksync.schedule import Part
@@ -72,7 +72,8 @@ def prune_events() -> dict[str, int]:
 @task()
 def replay_events() -> dict[str, int]:
     """Replay all events that are failed or parked, due or not; returns how many ended in which state."""
-    return parts.replay_all()
+    with alarms.looked_at_afterwards():
+        return parts.replay_all()
 
 
 @task()
@@ -124,7 +125,8 @@ def read_later(clerk_id: str, at_ms: int) -> None:
 
 def _run(part: Part) -> dict[str, int]:
     try:
-        return parts.run(part)
+        with alarms.looked_at_afterwards():
+            return parts.run(part)
     except LeaseHeld as error:
         # The work is being done; a failed task would be a false alarm.
         logger.info("%s", error, extra=told(Log.PART_HELD, part=part.value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import threading
 import time
@@ -388,6 +389,69 @@ def test_requests__mail_server_hangs(
     alarms.evaluate(now=timezone.now() + timedelta(minutes=22))
     assert len(mail.outbox) > before
     assert AlarmNotice.objects.get(alarm="events_parked", channel="email").told == "raised"
+
+
+PARKED = "Clerk: 1 webhook event could not be applied"
+
+
+def parked_now() -> None:
+    """An event that no prune deletes."""
+    parked()
+    WebhookEvent.objects.update(received_at=timezone.now())
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("command", "mails"),
+    [
+        ("sync_clerk_users --no-progress", [PARKED]),
+        ("sync_clerk_users --pending", [PARKED]),
+        ("sync_clerk_users --dry-run", []),
+        ("prune_clerk_data", [PARKED]),
+        ("replay_clerk_events --type none.such", [PARKED]),
+        ("replay_clerk_events --dry-run", []),
+    ],
+)
+def test_commands__look_afterwards(clerk: FakeClerk, command: str, mails: list[str]) -> None:
+    """Where cron runs the parts, each command that does one looks at its end; a dry run writes nothing."""
+    synced(Syncer(clerk), 2)
+    parked_now()
+    for _ in range(2):
+        call_command(*command.split(), stdout=io.StringIO(), stderr=io.StringIO())
+    assert subjects() == mails
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commands__keep_their_status(
+    clerk: FakeClerk, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A command that fails looks as well, and fails as before; one that has done its part does not fail for alarms."""
+    synced(Syncer(clerk), 2)
+    parked_now()
+    clerk.secret_key = "sk_test_another"
+    with pytest.raises(CommandError) as caught:
+        call_command("sync_clerk_users", "--incremental", stdout=io.StringIO())
+    assert (caught.value.returncode, PARKED in subjects()) == (2, True)
+    settings.CLERKSYNC_ALERT_EVENTS = "5"
+    call_command("prune_clerk_data", stdout=io.StringIO())
+    assert caplog.messages[-1] == "the alarms could not be looked at"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_commands__mail_server_hangs(clerk: FakeClerk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command waits for a mail server as long as the scheduler does, and ends."""
+    synced(Syncer(clerk), 2)
+    parked_now()
+    release = threading.Event()
+    monkeypatch.setattr(channels, "mail_admins", lambda subject, body: release.wait(60))
+    monkeypatch.setattr(channels, "PATIENCE", 0.1)
+    try:
+        call_command("prune_clerk_data", stdout=io.StringIO())
+        assert not release.is_set()
+        assert AlarmNotice.objects.get(channel="email").told == ""
+    finally:
+        release.set()
+        channels._threads["email"].join(30)
 
 
 @pytest.mark.django_db(transaction=True)

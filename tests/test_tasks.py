@@ -15,15 +15,18 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core import mail
 from django.test import Client, override_settings
 
 from clerksync import leases
-from clerksync.models import ClerkUser, SyncRun, WebhookEvent
+from clerksync.models import Alarm, ClerkUser, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
 from project.defaults import BASE_DIR
 from tests import processes
-from tests.syncing import differences
+from tests.syncing import Syncer, differences, synced
+from tests.test_alarms import ADMINS
 from tests.test_capture import age
+from tests.test_status import event
 
 tasks = pytest.importorskip("clerksync.tasks", reason="neither Django 6.0 nor django-tasks is installed")
 
@@ -96,6 +99,20 @@ def test_failure__is_failed(clerk: FakeClerk) -> None:
     assert result.errors[0].exception_class_path == "clerksync.exceptions.KeyRejected"
     with override_settings(CLERK_SECRET_KEY=""):
         assert status(tasks.sync_incremental.enqueue()) == "FAILED"
+
+
+def test_parts__look_for_alarms(clerk: FakeClerk, settings: Any) -> None:
+    """After a part somebody looks for alarms, whether it could do its work or not."""
+    settings.ADMINS = ADMINS
+    synced(Syncer(clerk), 2)
+    event(1, state="parked")
+    assert status(tasks.prune_events.enqueue()) == "SUCCESSFUL"
+    assert Alarm.objects.get().code == "events_parked"
+    assert len(mail.outbox) == 1
+    Alarm.objects.all().delete()
+    clerk.secret_key = "sk_test_another"
+    assert status(tasks.sync_full.enqueue()) == "FAILED"
+    assert Alarm.objects.filter(code="events_parked").exists()
 
 
 def test_held__is_done(clerk: FakeClerk) -> None:

@@ -8,13 +8,13 @@ import unittest
 from collections.abc import Iterator
 
 import pytest
-from django.core.management import call_command
 from django.db import connection
 from django.test import Client, TransactionTestCase
 
 from clerksync import alarms, attempts, jobs, launches
 from clerksync.models import AlarmWatch
 from clerksync.testing import ClerkTestMixin, FakeClerk, threads
+from tests.syncing import Syncer
 from tests.testing.test_mixin import run
 
 LATE = 0.5
@@ -38,7 +38,7 @@ def slow(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[li
 
 def test_plugin__waits(slow: list[int], client: Client, clerk: FakeClerk) -> None:
     """A request may have somebody look; the fixture fails if that goes on after the test."""
-    call_command("sync_clerk_users", "--no-progress")
+    Syncer(clerk).full()
     assert client.get("/clerk/health/").status_code == 200
     assert slow == []
 

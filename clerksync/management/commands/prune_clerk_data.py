@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from clerksync import retention
+from clerksync.alarms import looked_at_afterwards
 from clerksync.management.output import errors_as_exit_status, positive
 
 _WORDS = {
@@ -35,6 +36,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, days: int | None, **options: Any) -> None:
         """Prune and tell."""
-        with errors_as_exit_status():
+        with looked_at_afterwards(), errors_as_exit_status():
             pruned = retention.prune(days=days)
         self.stdout.write(", ".join(f"{pruned[name]} {words}" for name, words in _WORDS.items()))

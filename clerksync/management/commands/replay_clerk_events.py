@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
 
+from clerksync.alarms import looked_at_afterwards
 from clerksync.management.output import errors_as_exit_status, moment, printable
 from clerksync.models import WebhookEvent
 from clerksync.replay import replay, select_events
@@ -61,11 +63,15 @@ class Command(BaseCommand):
                 f"unknown state: {', '.join(sorted(unknown))}; known are: {known}", returncode=2
             )
         chosen = select_events(ids=id, types=type, states=states, since=since)
+        if dry_run:
+            self._list(chosen)
+            return
+        with looked_at_afterwards():
+            self._replay(chosen)
+
+    def _replay(self, chosen: QuerySet[WebhookEvent]) -> None:
         counts: Counter[str] = Counter()
         with errors_as_exit_status():
-            if dry_run:
-                self._list(chosen)
-                return
             for event, became, reason in replay(chosen):
                 counts[became] += 1
                 self.stdout.write(f"{event.svix_id} {event.type} {became} {printable(reason)}".rstrip())
@@ -76,8 +82,9 @@ class Command(BaseCommand):
             raise CommandError("some events could not be applied; their reasons are above", returncode=1)
 
     def _list(self, chosen: Any) -> None:
-        for event in chosen.iterator(chunk_size=200):
-            self.stdout.write(
-                f"{event.svix_id} {event.type} {event.state} {printable(event.reason)}".rstrip()
-            )
+        with errors_as_exit_status():
+            for event in chosen.iterator(chunk_size=200):
+                self.stdout.write(
+                    f"{event.svix_id} {event.type} {event.state} {printable(event.reason)}".rstrip()
+                )
         self.stdout.write("Nothing was replayed.")

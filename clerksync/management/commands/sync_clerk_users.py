@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from clerksync import refresh, sync
+from clerksync.alarms import looked_at_afterwards
 from clerksync.client import ClerkClient
 from clerksync.incremental import incremental_sync
 from clerksync.management import reports
@@ -52,11 +54,15 @@ class Command(BaseCommand):
         add("--no-progress", action="store_true", help="say nothing on the way")
         add("--show-values", action="store_true", help="do not mask personal data in the diff (-v 2)")
 
-    def handle(self, *args: Any, rate: int | None, format: str, **options: Any) -> None:
+    def handle(self, *args: Any, **options: Any) -> None:
         """Sync, tell, and end with the status of the report."""
-        self.in_words = format == "text"
         if options["incremental"]:
             _refuse_others(options)
+        with nullcontext() if options["dry_run"] else looked_at_afterwards():
+            self._sync_and_tell(**options)
+
+    def _sync_and_tell(self, *, rate: int | None, format: str, **options: Any) -> None:
+        self.in_words = format == "text"
         with errors_as_exit_status(), ClerkClient(rate=rate) as client:
             report = self._sync(client, **options)
         if format == "json":
