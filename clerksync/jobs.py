@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import router, transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, QuerySet
+from django.db.models import Case, DateTimeField, ExpressionWrapper, F, QuerySet, Value, When
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
 from clerksync import schedule
@@ -116,9 +116,14 @@ def bury(job: ScheduledJob) -> bool:
 
 
 def hasten(part: Part) -> bool:
-    """Have a part run as soon as a scheduler looks; False if none is alive, or the part is off."""
+    """Have a part run as soon as a scheduler looks, once more if it is at work; False if none is alive, or it is off."""
     alive = ScheduledJob.objects.filter(part=part, seen_at__gt=_from_now(-LEASE))
     return bool(alive.update(next_at=DatabaseNow()))
+
+
+def is_at_work(part: Part) -> bool:
+    """Whether a scheduler runs the part."""
+    return ScheduledJob.objects.filter(part=part, expires_at__isnull=False).exists()
 
 
 def claim(part: Part) -> Claim | None:
@@ -153,18 +158,16 @@ def finish(claim: Claim, ended: Ended) -> ScheduledJob | None:
     failures = 0 if ended.outcome == Outcome.COMPLETED else job.failures
     failures += ended.outcome not in (Outcome.COMPLETED, *_NO_VERDICT)
     next_at = _next(claim.part, ended.outcome, failures=failures, now=now)
-    values = {
-        "outcome": ended.outcome,
-        "message": ended.message,
-        "failures": failures,
-        "failing_since": (job.failing_since or _kept(now)) if failures else None,
-        "next_at": _kept(next_at),
-    }
-    if not _of(claim).update(finished_at=DatabaseNow(), expires_at=None, **values):
-        return None
-    for name, value in values.items():
-        setattr(job, name, value)
-    return job
+    is_kept = _of(claim).update(
+        finished_at=DatabaseNow(),
+        expires_at=None,
+        outcome=ended.outcome,
+        message=ended.message,
+        failures=failures,
+        failing_since=(job.failing_since or _kept(now)) if failures else None,
+        next_at=_unless_hastened(_kept(next_at)),
+    )
+    return ScheduledJob.objects.filter(part=claim.part).first() if is_kept else None
 
 
 def beat(*, stays: bool) -> None:
@@ -199,6 +202,15 @@ def _next(part: Part, outcome: str, *, failures: int, now: datetime) -> datetime
         case _:
             # Refused deletes wait for somebody; everybody was read and written.
             return regular
+
+
+def _unless_hastened(moment: datetime) -> Combinable:
+    """This time, or an earlier one that was set after the run had begun: what it was to do may be done only in part."""
+    regular = Value(moment, output_field=DateTimeField())
+    return Case(
+        When(next_at__gt=F("started_at"), then=Least(F("next_at"), regular)),
+        default=regular,
+    )
 
 
 def _planned(part: Part, *, after: datetime | None = None) -> datetime:

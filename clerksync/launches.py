@@ -49,7 +49,7 @@ class Where(StrEnum):
 class Launch:
     """What became of it; ``told`` is how it ended, or None if it has not yet.
 
-    ``is_new`` is False if this process was at it already.
+    ``is_new`` is False if the scheduler, which does it once more then, or this process was at it already.
     """
 
     where: Where
@@ -69,7 +69,7 @@ def launch(work: Work, *, patience: float = 0) -> Launch:
     """
     part = _PARTS.get(work)
     if part is not None and jobs.hasten(part):
-        return Launch(Where.SCHEDULER)
+        return Launch(Where.SCHEDULER, is_new=not jobs.is_at_work(part))
     if _is_queued(work):
         return Launch(Where.QUEUE)
     return _begin_here(work, patience)

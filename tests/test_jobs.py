@@ -209,3 +209,19 @@ def test_hasten__scheduler_alive() -> None:
     with override_settings(CLERKSYNC_SCHEDULE={"full": None}):
         jobs.plan()
         assert not jobs.hasten(Part.FULL)
+
+
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.FAILED, Outcome.HELD])
+def test_hasten__at_work(outcome: Any) -> None:
+    """Who asks while the part is at work has it run once more, and not again after that."""
+    jobs.beat(stays=True)
+    claim = due()
+    assert jobs.hasten(Part.FULL)
+    assert jobs.claim(Part.FULL) is None
+    job = jobs.finish(claim, Ended(Part.FULL, outcome))
+    assert job is not None
+    assert seconds_from_now(job.next_at) <= 0
+    again = jobs.claim(Part.FULL)
+    assert again is not None
+    jobs.finish(again, Ended(Part.FULL, outcome))
+    assert jobs.claim(Part.FULL) is None

@@ -82,6 +82,8 @@ def _level(told: Told) -> int:
 
 def _sentence(launched: Launch) -> str:
     match launched:
+        case Launch(where=Where.SCHEDULER, is_new=False):
+            return _("the scheduler is at it already, and does it once more right after that.")
         case Launch(where=Where.SCHEDULER):
             return _("the scheduler begins within a few seconds.")
         case Launch(where=Where.QUEUE):

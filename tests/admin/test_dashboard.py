@@ -17,6 +17,7 @@ from django.urls import path
 from clerksync import jobs, status
 from clerksync.admin import DashboardAdmin, launching
 from clerksync.models import MirrorState, ScheduledJob, WebhookEvent
+from clerksync.schedule import Part
 from clerksync.testing import FakeClerk
 from project.demo_past import invent_past
 from tests.admin.staff import html, log_in, told
@@ -223,6 +224,15 @@ def test_buttons__scheduler(admin_client: Client) -> None:
     jobs.beat(stays=True)
     level, message = press(admin_client, "sync")
     assert (level, message) == ("info", "Sync now: the scheduler begins within a few seconds.")
+
+
+def test_buttons__scheduler_at_work(admin_client: Client) -> None:
+    """Nobody is told that it begins at once while it is being done."""
+    jobs.plan()
+    jobs.beat(stays=True)
+    assert jobs.claim(Part.INCREMENTAL) is not None
+    _, message = press(admin_client, "sync")
+    assert message == "Sync now: the scheduler is at it already, and does it once more right after that."
 
 
 @pytest.mark.parametrize(
