@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from threading import Event
@@ -55,8 +56,7 @@ def anonymize(
     """
     kind = Kind.ERASED if for_good else Kind.ANONYMIZED
     ids = sorted(set(clerk_ids))
-    with transaction.atomic(using=mirror.database()):
-        _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
+    with _transaction():
         userlocks.hold(ids, using=mirror.database())
         changes = mirror.apply([blank(clerk_id, kind, observed_ms=observed_ms) for clerk_id in ids])
         written = sum(change.outcome in ("touched", "deleted") for change in changes.values())
@@ -88,7 +88,13 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
         return done
     removes = settings.ON_DELETE == "delete"
     name = "removed" if removes else "anonymized"
-    for ids in _batches(removes=removes):
+    due = _due(removes=removes)
+    needed = mentions.of_open_runs() if removes else set()
+    if removes:
+        # Before anybody is removed, or nobody would make up for it if this is cut short.
+        with _transaction():
+            mentions.remove_from_books(set(due.values_list("pk", flat=True)) - needed)
+    for ids in _batches(due, without=needed):
         try:
             done[name] += _remove(ids) if removes else anonymize(ids, for_good=False)[_TABLE]
         except NotAnonymized as error:
@@ -98,46 +104,52 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
     return done
 
 
-def _batches(*, removes: bool) -> Iterator[list[str]]:
-    """The deleted users whose time has come, those first who left first."""
+def _due(*, removes: bool) -> ClerkUserQuerySet:
+    """The deleted users whose time has come."""
     now = timezone.now()
     until = now - timedelta(days=settings.ANONYMIZE_AFTER_DAYS)
     due = _users().deleted().filter(doubt_reason="", deleted_at__lte=until)
-    due = due.filter(last_written__lt=now - QUIET) if removes else due.exclude(digest__in=BLANK)
+    return due.filter(last_written__lt=now - QUIET) if removes else due.exclude(digest__in=BLANK)
+
+
+def _batches(due: ClerkUserQuerySet, *, without: Collection[str]) -> Iterator[list[str]]:
+    """Their ids, those first who left first."""
     # Where the project has code of its own for each user, a failure costs this user only.
     size = BATCH if djangousers.anonymizer() is None else 1
     rest = due.order_by("deleted_at", "pk")
     while found := list(rest.values_list("deleted_at", "pk")[:size]):
-        yield [clerk_id for _, clerk_id in found]
+        yield [clerk_id for _, clerk_id in found if clerk_id not in without]
         at, last = found[-1]
         rest = due.filter(Q(deleted_at__gt=at) | Q(deleted_at=at, pk__gt=last)).order_by("deleted_at", "pk")
 
 
 def _remove(ids: Sequence[str]) -> int:
-    """Remove rows, and whatever else names these users; one that another model protects stays, blank."""
-    named = mentions.of_open_runs()
-    free = [clerk_id for clerk_id in ids if clerk_id not in named]
+    """Remove rows, and what is kept of these users beside them; one that another model protects stays, blank."""
     before = timezone.now() - QUIET
     try:
-        with transaction.atomic(using=mirror.database()):
-            _users().filter(pk="").update(user_revision=0)  # begin with a write, though of no row
-            userlocks.hold(free, using=mirror.database())
-            gone = mirror.lock_removable(free, before=before)  # without who has come back meanwhile
+        with _transaction():
+            userlocks.hold(ids, using=mirror.database())
+            gone = mirror.lock_removable(ids, before=before)  # without who has come back meanwhile
             _blank_others(gone)
             removed = mirror.remove(gone, before=before)
-            mentions.remove(removed)
+            mentions.remove_from_events(removed)
             transaction.on_commit(partial(_tell, removed), using=mirror.database())
     except (ProtectedError, RestrictedError):
-        if len(free) > 1:
-            return sum(_remove([clerk_id]) for clerk_id in free)
-        logger.warning(
-            "the row of %s stays, without content: another model protects it",
-            free[0],
-            extra=told(Log.ROW_PROTECTED, clerk_id=free[0]),
-        )
-        anonymize(free, for_good=False)
+        if len(ids) > 1:
+            return sum(_remove([clerk_id]) for clerk_id in ids)
+        if not is_blank(mirror.read(ids).get(ids[0])):
+            _blank_protected(ids[0])
         return 0
     return len(removed)
+
+
+def _blank_protected(clerk_id: str) -> None:
+    logger.warning(
+        "the row of %s stays, without content: another model protects it",
+        clerk_id,
+        extra=told(Log.ROW_PROTECTED, clerk_id=clerk_id),
+    )
+    anonymize([clerk_id], for_good=False)
 
 
 def _blank_others(ids: Sequence[str]) -> Counter[str]:
@@ -151,6 +163,14 @@ def _tell(ids: Sequence[str]) -> None:
         known.forget(clerk_id)
     if ids:
         signals.users_anonymized.send_robust(ClerkUser, clerk_ids=list(ids))
+
+
+@contextmanager
+def _transaction() -> Iterator[None]:
+    """One that begins with a write, though of no row: SQLite lets nobody in between."""
+    with transaction.atomic(using=mirror.database()):
+        _users().filter(pk="").update(user_revision=0)
+        yield
 
 
 def _users() -> ClerkUserQuerySet:

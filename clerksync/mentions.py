@@ -47,13 +47,17 @@ def blank_texts(ids: Sequence[str], values: Collection[str]) -> Counter[str]:
     return Counter({_EVENTS: dropped})
 
 
-def remove(ids: Collection[str]) -> None:
-    """Take the ids themselves out of events, runs and messages."""
-    if not ids:
-        return
+def remove_from_events(ids: Collection[str]) -> None:
+    """Take the ids themselves out of the events that are about these users; by index."""
     for column in ("object_id", "user_id"):
         about = _events().filter(**{f"{column}__in": ids})
         about.update(payload_text=None, reason="", **{column: ""})
+
+
+def remove_from_books(ids: Collection[str]) -> None:
+    """Take the ids themselves out of runs and messages; reads all of them."""
+    if not ids:
+        return
     gone = set(ids)
     for run in _runs().iterator(chunk_size=200):
         values = {name: _without(getattr(run, name), gone) for name in _OF_RUNS}
