@@ -18,6 +18,8 @@ from clerksync.runs import RESUME_WITHIN
 
 _EVENTS = WebhookEvent._meta.db_table
 _CHANGES = ClerkUserChange._meta.db_table
+#: Events in one statement.
+_AT_ONCE = 1_000
 _ID = re.compile(r"[\w-]+")
 #: What stands in a text in the place of an id.
 FORGOTTEN = "a forgotten user"
@@ -33,18 +35,21 @@ def blank(ids: Sequence[str]) -> Counter[str]:
     return Counter({_EVENTS: _drop_content(about), _CHANGES: history.forget(ids)})
 
 
-def blank_texts(ids: Sequence[str], values: Collection[str]) -> Counter[str]:
-    """Drop the content of all other events that name these users or hold such a text; reads all of them.
+def find_texts(ids: Sequence[str], values: Collection[str]) -> list[int]:
+    """The keys of all events that name these users or hold such a text; reads all events, so in no transaction.
 
-    What is about another user of Clerk keeps its content, whatever it says.
+    What is about another user of Clerk is left out, whatever it says, unless it names the id.
     """
-    dropped = 0
-    for rows in holding(_events().filter(payload_text__isnull=False), "payload_text", ids):
-        dropped += _drop_content(rows)
-    of_nobody = _events().filter(user_id="", payload_text__isnull=False).exclude(type__startswith="user.")
-    for rows in holding(of_nobody, "payload_text", values):
-        dropped += _drop_content(rows)
-    return Counter({_EVENTS: dropped})
+    whole = _events().filter(payload_text__isnull=False)
+    of_nobody = whole.filter(user_id="").exclude(type__startswith="user.")
+    searches = (*holding(whole, "payload_text", ids), *holding(of_nobody, "payload_text", values))
+    return sorted({pk for rows in searches for pk in rows.values_list("pk", flat=True)})
+
+
+def blank_found(keys: Sequence[int]) -> Counter[str]:
+    """Drop the content of these events."""
+    chunks = (keys[start : start + _AT_ONCE] for start in range(0, len(keys), _AT_ONCE))
+    return Counter({_EVENTS: sum(_drop_content(_events().filter(pk__in=chunk)) for chunk in chunks)})
 
 
 def remove_from_events(ids: Collection[str]) -> None:

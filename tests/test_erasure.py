@@ -424,6 +424,20 @@ def test_stop__between_batches(person: str) -> None:
         erasure.prune(stop=stop)
 
 
+def test_for_good__events_are_searched_in_no_transaction(person: str) -> None:
+    """Others may write while all events are read."""
+    held: list[bool] = []
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        held.extend([connection.in_atomic_block] if " LIKE " in sql and sql.startswith("SELECT") else [])
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(watch):
+        erasure.anonymize([person], for_good=True, values=["quillane@harbour-works.io"])
+    assert held == [False, False]
+    assert set(WebhookEvent.objects.values_list("payload_text", flat=True)) == {None}
+
+
 def event_of(kind: str, clerk_id: str, clerk: FakeClerk) -> bytes:
     """An event that tells something of the user, a minute after everything else."""
     user = user_json(clerk_id, updated_at=2, first_name="Quillane")
