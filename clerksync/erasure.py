@@ -38,17 +38,16 @@ _TABLE = ClerkUser._meta.db_table
 
 
 def anonymize(
-    clerk_ids: Iterable[str], *, for_good: bool, observed_ms: int = 0, values: Collection[str] = ()
+    clerk_ids: Iterable[str], *, for_good: bool, observed_ms: int = 0, events: Sequence[int] = ()
 ) -> Counter[str]:
     """Blank all that is kept of these users, in one transaction.
-
-    What is to be looked for among all events is looked for before, while others write.
 
     Args:
         clerk_ids: Deleted users; the others are left alone, unless it is ``for_good``.
         for_good: Let nothing bring them back, whatever Clerk shows; whoever is not deleted is from now on.
         observed_ms: The time of that, in ms of Clerk's clock.
-        values: With ``for_good``, texts whose events are blanked as well, where these are about nobody else.
+        events: The keys of events that are blanked as well, beside those about the users:
+            ``mentions.find_texts`` finds them.
 
     Returns:
         How many rows were blanked, by table.
@@ -58,13 +57,12 @@ def anonymize(
     """
     kind = Kind.ERASED if for_good else Kind.ANONYMIZED
     ids = sorted(set(clerk_ids))
-    found = mentions.find_texts(ids, values) if for_good else []
     with _transaction():
         userlocks.hold(ids, using=mirror.database())
         changes = mirror.apply([blank(clerk_id, kind, observed_ms=observed_ms) for clerk_id in ids])
         written = sum(change.outcome in ("touched", "deleted") for change in changes.values())
         gone = [clerk_id for clerk_id, row in mirror.read(ids).items() if is_blank(row)]
-        counts = Counter({_TABLE: written}) + _blank_others(gone) + mentions.blank_found(found)
+        counts = Counter({_TABLE: written}) + _blank_others(gone) + mentions.blank_found(events)
         transaction.on_commit(partial(_tell, gone), using=mirror.database())
     return counts
 

@@ -94,6 +94,17 @@ def holding(rows: QuerySet[Any], column: str, values: Collection[str]) -> Iterat
         yield texts.filter(any_of)
 
 
+def holds(text: str, values: Collection[str]) -> bool:
+    """Whether a text that was found by ``holding`` holds one of these values; in any case, as for SQLite."""
+    lowered = text.lower()
+    forms = {form.lower() for value in values for form in _forms(value)}
+    return any(form in lowered if len(form) >= LONG else _is_whole(form, lowered) for form in forms)
+
+
+def _is_whole(form: str, text: str) -> bool:
+    return form == text or f'"{form}"' in text
+
+
 def _count(model: type[Model], column: str, values: Collection[str], clerk_id: str) -> tuple[int, int]:
     """In how many rows there are some that nobody else has a right to, and in how many somebody has."""
     found = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import router
@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from clerksync import history
-from clerksync.leaks import holding
+from clerksync.leaks import holding, holds
 from clerksync.models import Alarm, ClerkUserChange, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.runs import RESUME_WITHIN
 
@@ -35,15 +35,19 @@ def blank(ids: Sequence[str]) -> Counter[str]:
     return Counter({_EVENTS: _drop_content(about), _CHANGES: history.forget(ids)})
 
 
-def find_texts(ids: Sequence[str], values: Collection[str]) -> list[int]:
-    """The keys of all events that name these users or hold such a text; reads all events, so in no transaction.
+def find_texts(values: Mapping[str, Collection[str]]) -> dict[str, list[int]]:
+    """The keys of all events that name each of these users or hold a text of theirs.
 
-    What is about another user of Clerk is left out, whatever it says, unless it names the id.
+    What is about another user of Clerk is left out, whatever it says, unless it names the id. Reads all
+    events, once for so many texts: to be called in no transaction.
     """
     whole = _events().filter(payload_text__isnull=False)
     of_nobody = whole.filter(user_id="").exclude(type__startswith="user.")
-    searches = (*holding(whole, "payload_text", ids), *holding(of_nobody, "payload_text", values))
-    return sorted({pk for rows in searches for pk in rows.values_list("pk", flat=True)})
+    ids = {clerk_id: [clerk_id] for clerk_id in values}
+    found: dict[str, set[int]] = {clerk_id: set() for clerk_id in values}
+    for clerk_id, key in (*_holders(whole, ids), *_holders(of_nobody, values)):
+        found[clerk_id].add(key)
+    return {clerk_id: sorted(keys) for clerk_id, keys in found.items()}
 
 
 def blank_found(keys: Sequence[int]) -> Counter[str]:
@@ -111,6 +115,15 @@ def _words(value: Any) -> Iterator[str]:
         case dict() | list():
             for inner in value.values() if isinstance(value, dict) else value:
                 yield from _words(inner)
+
+
+def _holders(
+    events: QuerySet[WebhookEvent], wanted: Mapping[str, Collection[str]]
+) -> Iterator[tuple[str, int]]:
+    """Each user of whom an event holds a text, with the key of the event."""
+    for rows in holding(events, "payload_text", {text for texts in wanted.values() for text in texts}):
+        for key, payload in rows.values_list("pk", "payload_text"):
+            yield from ((clerk_id, key) for clerk_id, texts in wanted.items() if holds(payload, texts))
 
 
 def _drop_content(events: QuerySet[WebhookEvent]) -> int:

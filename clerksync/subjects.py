@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from clerksync import (
     erasure,
     instances,
     leaks,
+    mentions,
     mirror,
     pagereads,
     scrubbing,
@@ -107,25 +108,37 @@ def erase(
     return let_go(clerk_id, in_clerk=in_clerk, verify=verify, values=values, scrub=scrub)
 
 
+def find_events(ids: Sequence[str]) -> dict[str, list[int]]:
+    """The keys of all events that name each of these users, or hold an address of theirs and are nobody's.
+
+    Reads all events, once for a few users: to be called outside of transactions.
+    """
+    rows = ClerkUser.objects.using(mirror.database()).in_bulk(ids)
+    own = {clerk_id: _values_of(rows.get(clerk_id), clerk_id) for clerk_id in ids}
+    return mentions.find_texts({clerk_id: leaks.identifying(values) for clerk_id, values in own.items()})
+
+
 def let_go(
     clerk_id: str,
     *,
     in_clerk: bool | None,
+    events: Sequence[int] | None = None,
     verify: bool = False,
     values: Collection[str] = (),
     scrub: str = "auto",
 ) -> Receipt:
     """The same for whom has asked Clerk already, and says what came of it.
 
+    ``events`` are those of ``find_events``, where these were found for several users at once.
+
     Raises:
         NotAnonymized: The project's own code failed for the Django user; nothing was blanked.
     """
     row = ClerkUser.objects.using(mirror.database()).filter(pk=clerk_id).select_related("user").first()
     own = _values_of(row, clerk_id)
+    found = find_events([clerk_id])[clerk_id] if events is None else events
     with scrubbing.secure_deletes(mirror.database()):
-        counts = erasure.anonymize(
-            [clerk_id], for_good=True, observed_ms=pagereads.now_ms(), values=leaks.identifying(own)
-        )
+        counts = erasure.anonymize([clerk_id], for_good=True, observed_ms=pagereads.now_ms(), events=found)
     # A second time nothing is blanked, and what could not be rewritten the first time is.
     notes = scrubbing.scrub({*counts, *leaks.TABLES}, using=mirror.database(), mode=scrub)
     wanted = own.union(values)

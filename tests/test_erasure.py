@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clerksync import erasure, erasure_checks, forgotten, retention, signals
+from clerksync import erasure, erasure_checks, forgotten, leaks, retention, signals, subjects
 from clerksync.exceptions import SyncInterrupted
 from clerksync.models import ClerkUser, ForgottenUser, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
@@ -433,9 +433,29 @@ def test_for_good__events_are_searched_in_no_transaction(person: str) -> None:
         return execute(sql, *args)
 
     with connection.execute_wrapper(watch):
-        erasure.anonymize([person], for_good=True, values=["quillane@harbour-works.io"])
+        subjects.let_go(person, in_clerk=False, scrub="none")
     assert held == [False, False]
     assert set(WebhookEvent.objects.values_list("payload_text", flat=True)) == {None}
+
+
+def test_for_good__whose_events(person: str, clerk_server: FakeClerk) -> None:
+    """What is found for several users at once is told of each."""
+    other = ClerkUser.objects.active().values_list("pk", flat=True)[0]
+    told = {"id": "org_2", "members": [other]}
+    deliver(body_of("organization.created", told, instance_id=clerk_server.instance_id))
+    found = subjects.find_events([other, person])
+    assert WebhookEvent.objects.get(pk__in=found[other]).object_id == "org_2"
+    others = WebhookEvent.objects.filter(pk__in=found[person]).values_list("object_id", flat=True)
+    assert set(others) == {person, "sess_1", "orgmem_1", "orginv_1", "org_1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [('{"to": "a@b.c"}', True), ("A@B.C", True), ('{"to": "aa@b.cd"}', False), ("not a@b.c alone", False)],
+)
+def test_for_good__short_texts(text: str, found: bool) -> None:  # noqa: FBT001  # a parameter
+    """A short address is looked for as a whole text, since longer ones hold it."""
+    assert leaks.holds(text, ["a@b.c"]) is found
 
 
 def event_of(kind: str, clerk_id: str, clerk: FakeClerk) -> bytes:

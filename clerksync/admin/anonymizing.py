@@ -91,7 +91,8 @@ class AnonymizingAdmin(ReadOnlyAdmin):
         for clerk_id in shown:
             told = _("%(user)s was left alone, for Clerk still has the user: delete them there first.")
             messages.error(request, told % {"user": clerk_id})
-        receipts = [self._let_go(request, clerk_id) for clerk_id in ids if clerk_id not in shown]
+        events = subjects.find_events([clerk_id for clerk_id in ids if clerk_id not in shown])
+        receipts = [self._let_go(request, clerk_id, found) for clerk_id, found in events.items()]
         done = [receipt for receipt in receipts if receipt is not None]
         if done:
             told = ngettext("%(count)d user was anonymized.", "%(count)d users were anonymized.", len(done))
@@ -99,9 +100,9 @@ class AnonymizingAdmin(ReadOnlyAdmin):
         for note in dict.fromkeys(note for receipt in done for note in receipt.notes):
             messages.info(request, note)
 
-    def _let_go(self, request: HttpRequest, clerk_id: str) -> Receipt | None:
+    def _let_go(self, request: HttpRequest, clerk_id: str, events: Sequence[int]) -> Receipt | None:
         try:
-            receipt = subjects.let_go(clerk_id, in_clerk=False, scrub="later")
+            receipt = subjects.let_go(clerk_id, in_clerk=False, events=events, scrub="later")
         except ClerkSyncError as error:
             messages.error(request, str(error))
             return None

@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from clerksync.admin.anonymizing import MAX_USERS
-from clerksync.models import ClerkUser
+from clerksync.models import ClerkUser, WebhookEvent
 from clerksync.testing import FakeClerk
 from tests.admin.staff import LIST, add_user, html, log_in, page_of, told
+from tests.deliveries import body_of, deliver
 from tests.syncing import Syncer
 
 # The action waits for no transaction of a test's own.
@@ -77,6 +80,25 @@ def test_action__asks_first(ada: str, admin_client: Client) -> None:
     assert ClerkUser.objects.get(pk=ada).email is not None
     assert told(act(admin_client, ada, confirmed="yes"))[0] == ("success", "1 user was anonymized.")
     assert ClerkUser.objects.get(pk=ada).email is None
+
+
+def test_action__events_are_read_once(clerk_server: FakeClerk, admin_client: Client) -> None:
+    """However many users are chosen; each loses what names them, and what is nobody's stays."""
+    ids = [clerk_server.create_user(email=f"quill{number}@harbour-works.io")["id"] for number in range(3)]
+    Syncer(clerk_server).full()
+    for number, clerk_id in enumerate(ids):
+        clerk_server.delete_user(clerk_id)
+        invited = {"id": f"orginv_{number}", "email_address": f"quill{number}@harbour-works.io"}
+        for data in (invited, {"id": f"orginv_of_{number}", "members": [clerk_id]}):
+            deliver(body_of("organizationInvitation.created", data, instance_id=clerk_server.instance_id))
+    deliver(
+        body_of("organizationInvitation.created", {"id": "orginv_x"}, instance_id=clerk_server.instance_id)
+    )
+    with CaptureQueriesContext(connection) as queries:
+        act(admin_client, *ids, confirmed="yes")
+    assert sum(" LIKE " in query["sql"] for query in queries) == 2  # ids, and addresses
+    whole = WebhookEvent.objects.filter(payload_text__isnull=False)
+    assert [event.object_id for event in whole] == ["orginv_x"]
 
 
 def test_action__still_in_clerk(ada: str, clerk_server: FakeClerk, admin_client: Client) -> None:
