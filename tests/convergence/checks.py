@@ -77,7 +77,8 @@ def check_watermarks(world: World, rows: Rows, updates_ms: float, deletes_ms: fl
 
 def check_end(world: World) -> None:
     """I1 and I2: the table of the acting side is what Clerk holds, row by row and column by column."""
-    assert differences(world.clerk, mirror.database()) == {}
+    found = differences(world.clerk, mirror.database())
+    assert found == {}, found
     for user in ClerkUser.objects.needs_refresh():
         # Rule 10: nobody knows how old a user is of whom only the id is known.
         assert user.state == "incomplete", user.doubt_reason
