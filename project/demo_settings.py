@@ -25,3 +25,5 @@ CLERKSYNC_SIGN_IN_URL = "/"
 
 TIME_ZONE = "UTC"
 LOGGING = logging_to_console("WARNING")
+# The demo is about users who are wrong: its story tells of them, and its pages do.
+LOGGING["loggers"] = {"clerksync.alarms": {"level": "ERROR"}}
