@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.test import Client, override_settings
 from django.utils import timezone
 
@@ -68,15 +69,18 @@ def lived_in(clerk: FakeClerk) -> None:
     syncer.incremental()
     syncer.users(ids[0])
     deliver(changed(now_ms()))
+    # Come at once: the first request of a busy machine may take seconds.
+    WebhookEvent.objects.update(occurred_at=F("received_at"))
     post(signed(changed(now_ms()), secret="whsec_b2Ygc29tZWJvZHkgZWxzZQ=="))
+    now = timezone.now()
     WebhookEvent.objects.create(
         svix_id="parked",
         type="user.updated",
         state="parked",
-        sent_at=timezone.now(),
-        received_at=timezone.now(),
-        occurred_at=timezone.now() - timedelta(seconds=3),
-        finished_at=timezone.now(),
+        sent_at=now,
+        received_at=now,
+        occurred_at=now - timedelta(seconds=3),
+        finished_at=now,
     )
     ClerkUser.objects.filter(pk=ids[3]).update(doubt_reason='odd "reason"\n', doubt_ms=1)
     while counts.count_events(settle=False):
@@ -135,7 +139,7 @@ def test_values(clerk: FakeClerk) -> None:
     assert of("clerksync_event_lag_seconds_count") == 2
     assert of("clerksync_event_lag_seconds_bucket", le="5.0") == 2
     assert of("clerksync_event_lag_seconds_bucket", le="2.0") == 1
-    assert 3 <= of("clerksync_event_lag_seconds_sum") < 5
+    assert of("clerksync_event_lag_seconds_sum") == 3
     assert of("clerksync_events_waiting", state="parked") == found.parked == 1
     assert of("clerksync_changes_total", outcome="missed") == found.missed == 2
     assert of("clerksync_rejected_deliveries_total", reason="signature") == 1
