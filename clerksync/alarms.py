@@ -82,7 +82,7 @@ def looked_at_afterwards() -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
+    except Exception:  # not Ctrl-C: whoever stops a command does not wait for a mail server
         _look_after()
         raise
     _look_after()
