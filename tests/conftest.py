@@ -34,10 +34,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests whose result cannot depend on the database, if that is asked for."""
+    """Leave out tests whose result cannot depend on the database, if that is asked for.
+
+    What may take longest begins first, so that nobody waits for it alone at the end.
+    """
+    items.sort(key=_patience, reverse=True)
     if config.getoption("--database-only"):
         config.hook.pytest_deselected(items=[item for item in items if not _uses_database(item)])
         items[:] = [item for item in items if _uses_database(item)]
+
+
+def _patience(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0
 
 
 def _uses_database(item: pytest.Item) -> bool:
