@@ -27,19 +27,34 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 CONVERGENCE = "tests/convergence"
 CRASH = "tests/crash"
-#: Looks for faults where other tests have been; measuring it would take as long again.
+#: Looks for faults where other tests have been, or in processes of its own; measuring it would take as
+#: long again.
 UNMEASURED = (
     "tests/api/test_schemathesis.py",
     "tests/browser",
-    "tests/hostile/test_answers.py",
-    "tests/hostile/test_contradictions.py",
-    "tests/hostile/test_generated.py",
+    "tests/hostile",
+    "tests/project/test_demo.py",
+    "tests/project/test_send_clerk_event.py",
+    "tests/test_benchmarks.py",
+    "tests/test_custom_users.py",
+    "tests/test_drift.py",
+    "tests/test_erasure_machine.py",
+    "tests/test_page_servers.py",
+    "tests/test_readme.py",
+    "tests/test_scheduler_processes.py",
+    "tests/test_servers.py",
+    "tests/test_watermarks.py",
+    "tests/test_wheel.py",
 )
 #: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
 ONCE = (
-    *UNMEASURED,
     "tests/api/test_authentication.py",
+    "tests/api/test_schemathesis.py",
+    "tests/browser",
     "tests/doctor/test_examination.py",
+    "tests/hostile/test_answers.py",
+    "tests/hostile/test_contradictions.py",
+    "tests/hostile/test_generated.py",
     "tests/project/test_demo_pages.py",
     "tests/test_benchmarks.py",
     "tests/test_readme.py",
