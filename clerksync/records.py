@@ -49,7 +49,7 @@ class Doubt(StrEnum):
     SESSION = "to be read for a session"
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
+class Row(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What the rule must know of a stored row, and all that it may set besides content.
 
     ``watched`` are the columns of ``fields.WATCHED``. ``deleted_ms`` is set only by a decision.

@@ -14,6 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from django.db import connections
 
 from clerksync import copying, forgotten
@@ -85,6 +86,11 @@ def _quote(name: str) -> str:
 
 _NAME = _quote(ClerkUser._meta.db_table)
 _READ_COLUMNS = ", ".join(_quote(name) for name in _READ)
+_READ_OBJECT = (
+    f"json_group_object({_quote('clerk_id')}, json_array({', '.join(map(_quote, _READ[1:_WATCHED_FROM]))}, "
+    f"json_array({', '.join(map(_quote, WATCHED))})))"
+)
+_decode_rows = msgspec.json.Decoder(dict[str, Row]).decode
 _READ_KNOWN = (
     f"SELECT s.instance_id, s.deletes_as_of, f.updated_ms, f.observed_ms, f.erased, "  # noqa: S608
     f"{', '.join('u.' + _quote(name) for name in _READ)} "
@@ -166,6 +172,10 @@ class UserTable:
 
     def _read(self, where: str, params: Sequence[Any]) -> dict[str, Row]:
         with self.connection.cursor() as cursor:
+            if self.connection.vendor == "sqlite":
+                # As one value: sqlite3 lets other threads run after each row, and has to wait for them.
+                cursor.execute(f"SELECT {_READ_OBJECT} FROM {_NAME} WHERE {where}", params)  # noqa: S608
+                return _decode_rows(cursor.fetchone()[0])
             cursor.execute(f"SELECT {_READ_COLUMNS} FROM {_NAME} WHERE {where}", params)  # noqa: S608
             return {record[0]: _row(record) for record in cursor.fetchall()}
 
