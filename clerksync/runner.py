@@ -127,7 +127,7 @@ class Runner:
         if self.run is not None and page.checkpoint is not None:
             judged = misses.window(self.known, started_ms=page.checkpoint.started_ms)
             tally.counts.update(misses.judge((*page.shown, *page.stored), judged) if judged else {})
-            runs.save_run(self.run, tally, page.checkpoint)
+            runs.save_page(self.run, tally, page.checkpoint)
 
     def drain(self, also: Sequence[str] = ()) -> None:
         """Settle what is in doubt; wait a little for what is not yet due. A dry run does not wait.

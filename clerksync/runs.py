@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from django.db import router, transaction
+from django.db import connections, router, transaction
 from django.utils import timezone
 
 from clerksync import counts
@@ -18,6 +19,7 @@ from clerksync.models import SyncRun
 from clerksync.pages import Checkpoint
 from clerksync.records import Outcome
 from clerksync.tally import Report, Tally
+from clerksync.times import adapt_time
 
 #: A run that was cut is resumed within this time; later, what it has read is too old.
 RESUME_WITHIN = timedelta(hours=24)
@@ -60,27 +62,37 @@ def begin(kind: SyncRun.Kind, *, instance_id: str, options: dict[str, Any] | Non
     )
 
 
-def save_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, **values: Any) -> None:
+def save_page(run: SyncRun, tally: Tally, checkpoint: Checkpoint) -> None:
     """Keep the counts and the checkpoint; belongs into the page's transaction."""
-    SyncRun.objects.filter(pk=run.pk).update(
-        progressed_at=timezone.now(),
-        checkpoint=msgspec.to_builtins(checkpoint),
-        counts=dict(tally.counts, seen=checkpoint.seen),
-        skipped=tally.skipped,
-        **values,
-    )
+    connection = connections[router.db_for_write(SyncRun)]
+    books = _books(tally, checkpoint)
+    # Not by the ORM, which takes longer to build such a statement than the database to run it.
+    sets = ", ".join(f'"{name}" = %s' for name in ("progressed_at", *books))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'UPDATE "{SyncRun._meta.db_table}" SET {sets} WHERE "id" = %s',  # noqa: S608  # names
+            [adapt_time(connection, datetime.now(UTC)), *map(json.dumps, books.values()), run.pk],
+        )
+
+
+def _books(tally: Tally, checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "checkpoint": msgspec.to_builtins(checkpoint),
+        "counts": dict(tally.counts, seen=checkpoint.seen),
+        "skipped": tally.skipped,
+    }
 
 
 def close_run(run: SyncRun, tally: Tally, checkpoint: Checkpoint, report: Report) -> None:
     """Keep how the run ended."""
     state = _state(run, report, checkpoint)
-    save_run(
-        run,
-        tally,
-        checkpoint,
+    now = timezone.now()
+    SyncRun.objects.filter(pk=run.pk).update(
+        **_books(tally, checkpoint),
         state=state,
         instance_id=report.instance_id or run.instance_id,
-        finished_at=timezone.now(),
+        progressed_at=now,
+        finished_at=now,
         error=str(report.error or ""),
         api_calls=run.api_calls + report.requests,
         throttled=run.throttled + report.throttled,

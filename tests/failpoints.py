@@ -37,7 +37,7 @@ FAIL_POINTS = {
     "sync.page-fetched": FailPoint("clerksync.client:ClerkClient.list_users", "after"),
     "sync.page-waiting": FailPoint("clerksync.prefetch:_next", "after"),
     "sync.page-applied": FailPoint("clerksync.pages:PageWriter.apply", "after"),
-    "sync.checkpoint-saved": FailPoint("clerksync.runs:save_run", "after"),
+    "sync.checkpoint-saved": FailPoint("clerksync.runs:save_page", "after"),
     "sync.page-written": FailPoint("clerksync.pages:PageWriter.write", "after"),
     "sync.before-count": FailPoint("clerksync.client:ClerkClient.count", "before"),
     "sync.before-watermark": FailPoint("clerksync.watermarks:advance", "before"),
