@@ -200,9 +200,8 @@ MUTANTS = (
     mutant(
         "the lease's fence dropped",
         "leases.py",
-        '        mine = MirrorState.objects.filter(pk=1, **{f"{self.kind}_fence": self.fence})\n'
-        "        if not mine.update",
-        "        mine = MirrorState.objects.filter(pk=1)\n        if not mine.update",
+        '    mine = MirrorState.objects.filter(pk=1, **{f"{kind}_fence": fence})\n    query',
+        "    mine = MirrorState.objects.filter(pk=1)\n    query",
         "test_leases.py",
     ),
     mutant(
