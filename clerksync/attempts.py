@@ -1,17 +1,16 @@
-"""What the scheduler's threads do: run a part, look for alarms; whatever happens is told and not raised."""
+"""Work in threads: whatever happens is told and not raised."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from threading import Event
 from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connections
 
-from clerksync import alarms, counts, parts
+from clerksync import alarms, counts
 from clerksync.exceptions import (
     ClerkSyncError,
     DeletesRefused,
@@ -19,10 +18,9 @@ from clerksync.exceptions import (
     LeaseHeld,
     SyncInterrupted,
 )
-from clerksync.jobs import Ended, Outcome
+from clerksync.jobs import Outcome
 from clerksync.logs import Log, first_line, told
 from clerksync.models import ScheduledJob
-from clerksync.schedule import Part
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +32,8 @@ class Told(NamedTuple):
     message: str
 
 
-def attempt(part: Part, stop: Event) -> Ended:
-    """Run a part in a thread of its own; whatever happens is told and not raised."""
-    return Ended(part, *guard(part, lambda: parts.run(part, stop=stop)))
-
-
 def guard(name: str, call: Callable[[], dict[str, int]]) -> Told:
-    """The same for anything that returns counts by name."""
+    """Call what returns counts by name, and tell how that ended."""
     try:
         counted = call()
     except LeaseHeld as error:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from threading import Event
 
 from django.utils.module_loading import import_string
 
-from clerksync import attempts, jobs, parts
+from clerksync import attempts, jobs
 from clerksync.attempts import Told
 from clerksync.logs import Log, told
 from clerksync.schedule import Part
@@ -105,7 +103,7 @@ def _begin_here(work: Work, patience: float) -> Launch:
             return Launch(Where.HERE, is_new=False)
         # A daemon: a process that is to end is not kept by it.
         thread = threading.Thread(
-            target=lambda: endings.append(attempts.guard(work, lambda: _CALLS[work](Event()))),
+            target=lambda: endings.append(attempts.guard(work, lambda: _call(work))),
             name=f"clerksync-{work}",
             daemon=True,
         )
@@ -115,16 +113,18 @@ def _begin_here(work: Work, patience: float) -> Launch:
     return Launch(Where.HERE, told=endings[0] if endings else None)
 
 
+def _call(work: Work) -> dict[str, int]:
+    # Here, so that a process whose pages only offer the work does not load every sync at its start.
+    from clerksync import parts  # noqa: PLC0415
+
+    part = _PARTS.get(work)
+    return parts.replay_all() if part is None else parts.run(part)
+
+
 _PARTS = {Work.SYNC: Part.INCREMENTAL, Work.FULL: Part.FULL, Work.AUDIT: Part.AUDIT}
 _TASKS = {
     Work.SYNC: "sync_incremental",
     Work.FULL: "sync_full",
     Work.AUDIT: "audit_users",
     Work.REPLAY: "replay_events",
-}
-_CALLS: dict[Work, Callable[[Event], dict[str, int]]] = {
-    Work.SYNC: lambda stop: parts.run(Part.INCREMENTAL, stop=stop),
-    Work.FULL: lambda stop: parts.run(Part.FULL, stop=stop),
-    Work.AUDIT: lambda stop: parts.run(Part.AUDIT, stop=stop),
-    Work.REPLAY: lambda stop: parts.replay_all(stop=stop),
 }

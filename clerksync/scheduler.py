@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections
 from django.utils import timezone
 
-from clerksync import attempts, jobs, schedule
+from clerksync import attempts, jobs, parts, schedule
 from clerksync.jobs import Claim, Ended
 from clerksync.logs import Log, first_line, told
 from clerksync.models import ScheduledJob
@@ -168,7 +168,7 @@ class Scheduler:
             if now is None or jobs.aware(job.next_at) > now or job.expires_at or self._is_running(job.part):
                 continue
             if claim := jobs.claim(Part(job.part)):
-                run = self._running[claim] = pool.submit(attempts.attempt, claim.part, self.stop)
+                run = self._running[claim] = pool.submit(attempt, claim.part, self.stop)
                 run.add_done_callback(lambda _: self.wake())
 
     def _idle(self) -> float:
@@ -191,6 +191,11 @@ class Scheduler:
         for part in Part:
             if part not in on:
                 self._tell(f"{part:<12} off")
+
+
+def attempt(part: Part, stop: Event) -> Ended:
+    """Run a part in a thread of its own; whatever happens is told and not raised."""
+    return Ended(part, *attempts.guard(part, lambda: parts.run(part, stop=stop)))
 
 
 class _Outage:

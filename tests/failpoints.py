@@ -87,7 +87,7 @@ FAIL_POINTS = {
     "scheduler.planned": FailPoint("clerksync.jobs:plan", "after"),
     "scheduler.claimed": FailPoint("clerksync.jobs:claim", "after"),
     "scheduler.before-attempt": FailPoint("clerksync.parts:run", "before"),
-    "scheduler.attempted": FailPoint("clerksync.attempts:attempt", "after"),
+    "scheduler.attempted": FailPoint("clerksync.scheduler:attempt", "after"),
     "scheduler.before-finish": FailPoint("clerksync.jobs:finish", "before"),
     "scheduler.finished": FailPoint("clerksync.jobs:finish", "after"),
     # An audit that mends.

@@ -16,7 +16,7 @@ from django.db import DatabaseError, OperationalError, connections
 from django.test import override_settings
 from django.utils import timezone
 
-from clerksync import attempts, jobs, leases, parts, scheduler, status
+from clerksync import jobs, leases, parts, scheduler, status
 from clerksync.jobs import Outcome
 from clerksync.models import ClerkUser, ScheduledJob, SyncRun, WebhookEvent
 from clerksync.schedule import Part
@@ -141,7 +141,9 @@ def test_once__audit_breaks_off(clerk: FakeClerk) -> None:
 def test_once__honest(monkeypatch: pytest.MonkeyPatch, outcome: str, status: int) -> None:
     """The exit status says how it ended."""
     only(monkeypatch, Part.EVENTS, lambda stop: {})
-    monkeypatch.setattr(attempts, "attempt", lambda part, stop: jobs.Ended(part, Outcome(outcome), "because"))
+    monkeypatch.setattr(
+        scheduler, "attempt", lambda part, stop: jobs.Ended(part, Outcome(outcome), "because")
+    )
     with pytest.raises(CommandError) as caught:
         call_command("run_clerk_scheduler", "--once")
     assert caught.value.returncode == status
@@ -176,12 +178,12 @@ def test_attempt__mistakes(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         raise DatabaseError("no room\nDETAIL: maren@harbour-works.io")
 
     replace(monkeypatch, Part.PRUNE, fail)
-    assert attempts.attempt(Part.PRUNE, Event()) == jobs.Ended(
+    assert scheduler.attempt(Part.PRUNE, Event()) == jobs.Ended(
         Part.PRUNE, Outcome.FAILED, "KeyError; the log has more"
     )
     assert [record.exc_info is not None for record in caplog.records] == [True]
     replace(monkeypatch, Part.PRUNE, lose)
-    assert attempts.attempt(Part.PRUNE, Event()).message == "the database failed: DatabaseError: no room"
+    assert scheduler.attempt(Part.PRUNE, Event()).message == "the database failed: DatabaseError: no room"
 
 
 def running(found: Scheduler) -> threading.Thread:
