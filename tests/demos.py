@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from project.defaults import BASE_DIR
+from tests import batch
+from tests.batch import Done
 
 #: Nobody listens there; only the documentation may name it (RFC 5737).
 NOWHERE = "http://192.0.2.1:9"
 
+SETTINGS = ("--settings", "tests.demo_settings")
+
 
 def command(*options: str, name: str = "demo") -> list[str]:
     """The command line; the options come before ours."""
-    settings = ["--settings", "tests.demo_settings"]
-    return [sys.executable, "-m", "tests.loopback", "manage.py", name, *options, *settings]
+    return [sys.executable, "-m", "tests.loopback", "manage.py", name, *options, *SETTINGS]
 
 
 def environment(database: Path) -> dict[str, str]:
@@ -41,6 +44,12 @@ def run(database: Path, *options: str, name: str = "demo") -> subprocess.Complet
         check=False,
         timeout=60,
     )
+
+
+def run_all(database: Path, commands: list[list[str]]) -> list[Done]:
+    """Run several commands of it in one process."""
+    lines = [[*command, *SETTINGS] for command in commands]
+    return batch.run_all(BASE_DIR / "manage.py", lines, environment(database))
 
 
 def normalise(text: str) -> str:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from argparse import SUPPRESS
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -44,7 +45,8 @@ from clerksync.placeholders import PlaceholderRules
 from clerksync.probe import DO_NOT_TICK, MAY_TICK, TICK
 from clerksync.testing import FakeClerk, RealClock, every_shape
 from project.defaults import BASE_DIR
-from tests import demos
+from tests import batch, demos
+from tests.batch import Done
 from tests.deliveries import USER, WEBHOOK_SECRET, changed, deliver, now_ms
 from tests.links import add_row, linking_on
 
@@ -141,56 +143,51 @@ def new_project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def manage(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a command of a project against the fake Clerk, and against nothing else."""
+def manage(project: Path, *commands: Sequence[str]) -> list[tuple[Sequence[str], Done]]:
+    """Run commands of a project against the fake Clerk, and against nothing else, up to the first that fails."""
     keys = {
         "CLERK_SECRET_KEY": settings.CLERK_SECRET_KEY,
         "CLERK_PUBLISHABLE_KEY": settings.CLERK_PUBLISHABLE_KEY,
         "CLERK_API_URL": settings.CLERK_API_URL,
         "CLERK_WEBHOOK_SIGNING_SECRET": WEBHOOK_SECRET,
         "DJANGO_SETTINGS_MODULE": "harbour.settings",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "tests.loopback", str(project / "manage.py"), *arguments],
-        cwd=BASE_DIR,
-        env={**os.environ, **keys, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        timeout=60,
-    )
+    done = batch.run_all(project / "manage.py", commands, {**os.environ, **keys})
+    return list(zip(commands, done, strict=False))
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.timeout(360)  # a process for each line; there are many
+@pytest.mark.timeout(360)  # there are many
 def test_commands__in_a_new_project(new_project: Path, clerk_server: FakeClerk, live_server: Any) -> None:
     """Every other command line works in a project that is set up as the README says, in its order."""
     every_shape(clerk_server)
     clerk_server.clock = RealClock()
     site = live_server.url.replace("localhost", "127.0.0.1")
-    for line in lines():
-        if line not in INSTALLING and not line.startswith(DEMO):
-            done = manage(new_project, *shlex.split(line.replace("https://your.site", site))[2:])
-            assert (line, done.returncode, done.stderr) == (line, 0, "")
-    assert "Clean: 54 users" in manage(new_project, "audit_clerk_users").stdout
-    done = manage(new_project, "shell", "--command", blocks("python")[2])
-    assert done.returncode == 0
-    assert done.stdout.count("\nuser_") + done.stdout.startswith("user_") == 10
+    ours = [line for line in lines() if line not in INSTALLING and not line.startswith(DEMO)]
+    commands = [shlex.split(line.replace("https://your.site", site))[2:] for line in ours]
+    last = [["audit_clerk_users"], ["shell", "--command", blocks("python")[2]]]
+    done = manage(new_project, *commands, *last)
+    assert [(line, end.status, end.stderr) for line, end in done] == [
+        (line, 0, "") for line in (*commands, *last)
+    ]
+    (_, audit), (_, shell) = done[-2:]
+    assert "Clean: 54 users" in audit.stdout
+    assert shell.stdout.count("\nuser_") + shell.stdout.startswith("user_") == 10
 
 
 def test_commands__of_the_demo(tmp_path: Path) -> None:
     """The events that the README sends to the demo's site are applied."""
     with demos.site(tmp_path / "demo.sqlite3"):
-        for line in lines():
-            if line.startswith(DEMO):
-                name, *options = shlex.split(line)[2:]
-                done = demos.run(tmp_path / "demo.sqlite3", *options, name=name)
-                assert (line, done.returncode, done.stdout.split()[-1]) == (line, 0, "applied")
+        commands = [shlex.split(line)[2:] for line in lines() if line.startswith(DEMO)]
+        done = demos.run_all(tmp_path / "demo.sqlite3", commands)
+    assert [(end.status, end.stdout.split()[-1]) for end in done] == [(0, "applied")] * len(commands)
 
 
 def test_commands__checked_settings(new_project: Path, clerk_server: FakeClerk) -> None:
     """The system checks find nothing to say about the README's settings, even in a strict mood."""
-    done = manage(new_project, "check", "--fail-level", "WARNING")
+    [(_, done)] = manage(new_project, ["check", "--fail-level", "WARNING"])
     assert "no issues" in done.stdout
 
 
