@@ -42,6 +42,7 @@ def test_dashboard__month_in_use(visit: Visit, ids: dict[str, str], clerk_server
     """From the index to the page, its charts and their tables; nothing is wider than the window."""
     invent_past(clerk_server)
     log_in(visit)
+    visit.go("/admin/")
     visit.page.get_by_role("main").get_by_role("link", name="Clerk sync", exact=True).click()
     expect(visit.page.get_by_role("heading", level=1)).to_have_text("Clerk sync")
     expect(visit.page.get_by_role("img", name="Webhook events a day, last 30 days")).to_be_visible()
@@ -107,6 +108,7 @@ def test_journey(visit: Visit, ids: dict[str, str], clerk_server: FakeClerk) -> 
         off(_fail)
     clerk_server.update_user(ids["banned"], last_name="Okonkwo")
     log_in(visit)
+    visit.go("/admin/")
     visit.page.get_by_role("main").get_by_role("link", name="Clerk users", exact=True).click()
     expect(rows(visit.page)).to_have_count(len(ids))
     visit.page.locator("[data-filter-title=banned]").get_by_role("link", name="Yes").click()
