@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -23,6 +22,7 @@ from clerksync import notices, reasons, status
 from clerksync.conf import settings
 from clerksync.logs import Log, told
 from clerksync.models import Alarm, AlarmWatch
+from clerksync.pace import LOOKS
 from clerksync.status import State, Status
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def look_soon() -> None:
 
 def look_now_and_then() -> None:
     """The same without a statement, but once a minute in each process; for webhooks."""
-    if _pace.is_time():
+    if LOOKS.is_time():
         look_soon()
 
 
@@ -88,21 +88,6 @@ def looked_at_afterwards() -> Iterator[None]:
     _look_after()
 
 
-class _Pace:
-    """Once a minute, the first time a minute from now."""
-
-    def __init__(self) -> None:
-        self.looked_at = time.monotonic()
-
-    def is_time(self) -> bool:
-        now = time.monotonic()
-        if now - self.looked_at < SELDOM.total_seconds():
-            return False
-        self.looked_at = now
-        return True
-
-
-_pace = _Pace()
 _thread: threading.Thread | None = None
 
 

@@ -30,6 +30,7 @@ from clerksync.models import (
     SyncRun,
     WebhookEvent,
 )
+from clerksync.pace import LOOKS
 from clerksync.schedule import Part
 from clerksync.status import Reason, State, Status
 from clerksync.testing import FakeClerk
@@ -362,7 +363,7 @@ def test_requests__mail_server_hangs(
 
     monkeypatch.setattr(channels, "mail_admins", hang)
     monkeypatch.setattr(channels, "PATIENCE", 0.1)
-    monkeypatch.setattr(alarms._pace, "looked_at", -1e9)
+    monkeypatch.setattr(LOOKS, "_began", -1e9)
     parked()
     try:
         with signalled() as told:
@@ -462,11 +463,10 @@ def test_webhook__no_statement_but_once_a_minute(
     settings.CLERK_WEBHOOK_SIGNING_SECRET = WEBHOOK_SECRET
     calls: list[None] = []
     monkeypatch.setattr(alarms, "look_soon", lambda: calls.append(None))
-    monkeypatch.setattr(alarms, "_pace", alarms._Pace())
     for _ in range(3):
         deliver(changed(now_ms()))
     assert calls == []
-    monkeypatch.setattr(alarms._pace, "looked_at", time.monotonic() - 61)
+    monkeypatch.setattr(LOOKS, "_began", time.monotonic() - 61)
     for _ in range(3):
         deliver(changed(now_ms()))
     assert len(calls) == 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.guard import no_real_clerk
 from clerksync.testing.stage import Stage, open_stage
-from clerksync.testing.threads import wait_for_threads
+from clerksync.testing.threads import no_threads_left
 
 if TYPE_CHECKING:
     _Case = unittest.TestCase
@@ -51,8 +51,5 @@ class ClerkTestMixin(_Case):
         if self._stage is None:
             # The class is skipped as a whole, so it was not set up.
             return super().run(result)
-        with self._stage.fresh_clerk() as self.clerk:
-            try:
-                return super().run(result)
-            finally:
-                wait_for_threads()
+        with self._stage.fresh_clerk() as self.clerk, no_threads_left():
+            return super().run(result)

@@ -22,7 +22,7 @@ import pytest
 from clerksync.testing.clerk import FakeClerk
 from clerksync.testing.guard import no_real_clerk
 from clerksync.testing.stage import Apply, Stage, open_stage
-from clerksync.testing.threads import wait_for_threads
+from clerksync.testing.threads import no_threads_left
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,10 +41,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Let what the test's requests have begun end while the test has its database."""
-    try:
+    with no_threads_left():
         return (yield)
-    finally:
-        wait_for_threads()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client, TransactionTestCase
 
-from clerksync import alarms, attempts, jobs, launches
+from clerksync import alarms, attempts, jobs, launches, pace
 from clerksync.models import AlarmWatch
 from clerksync.testing import ClerkTestMixin, FakeClerk, threads
 from tests.syncing import Syncer
@@ -59,6 +59,15 @@ def test_mixin__waits(slow: list[int]) -> None:
     assert left == [1]
 
 
+def test_plugin__begins_none_by_chance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first webhook after a minute has somebody look, but not if a test has begun since."""
+    monkeypatch.setattr(pace.LOOKS, "_began", time.monotonic() - 61)
+    with threads.no_threads_left():
+        assert not pace.LOOKS.is_time()
+    monkeypatch.setattr(pace.LOOKS, "_began", time.monotonic() - 61)
+    assert pace.LOOKS.is_time()
+
+
 def test_wait__no_longer_than_its_patience() -> None:
     """A thread that hangs stops no test run."""
     release = threading.Event()
@@ -66,7 +75,8 @@ def test_wait__no_longer_than_its_patience() -> None:
     thread.start()
     try:
         before = time.monotonic()
-        threads.wait_for_threads(patience=0.1)
+        with threads.no_threads_left(patience=0.1):
+            pass
         assert time.monotonic() - before < 10
         assert thread.is_alive()
     finally:
@@ -85,9 +95,9 @@ def test_names__are_those_of_the_product(transactional_db: None, monkeypatch: py
     monkeypatch.setattr(attempts, "guard", note)
     monkeypatch.setattr(jobs, "hasten", lambda part: False)
     monkeypatch.setattr(launches, "_is_queued", lambda work: False)
-    alarms.look_soon()
-    for work in launches.Work:
-        launches.launch(work, patience=10)
-    threads.wait_for_threads()
+    with threads.no_threads_left():
+        alarms.look_soon()
+        for work in launches.Work:
+            launches.launch(work, patience=10)
     assert seen == threads.NAMES
     assert connection.is_usable()
