@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from project.defaults import *  # noqa: F403  # settings are this module's names
+from project.defaults import INSTALLED_APPS
 from tests import databases
 
 SECRET_KEY = "of the tests"
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 TIME_ZONE = "UTC"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+INSTALLED_APPS = ["tests.flushing", *INSTALLED_APPS]
 
 DATABASES = databases.configuration()
 DATABASE_ROUTERS = ["tests.routers.SwitchRouter"]
