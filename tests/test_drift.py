@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.testing import FakeClerk
 from tests.management.test_audit_clerk_users import audit
+from tests.profiles import pick
 from tests.test_audit import HOUR_MS, put, synced, tables
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db
 Told = tuple[str, str, str | None, str, str]
 Plant = Callable[[FakeClerk, Sequence[str]], Iterator[Told]]
 
-USERS = 3_000
+USERS = pick(short=1_200, long=3_000)
 #: Requests for the instance and the counts, one of them since there are many, and those that prove where
 #: the list ends.
 OTHERS = 7

@@ -35,13 +35,13 @@ def change_with_webhooks(clerk: FakeClerk, ids: list[str], *, lost: int) -> set[
 
 @pytest.mark.parametrize("percent", [0, 1, 10, 100])
 def test_share__of_lost_webhooks(syncer: Syncer, percent: int) -> None:
-    """Of 300 changes some percent were told by no webhook: the next scan mends exactly those, and counts them."""
-    ids = synced(syncer, 320)
-    lost = change_with_webhooks(syncer.clerk, ids[:300], lost=3 * percent)
+    """Of 100 changes some percent were told by no webhook: the next scan mends exactly those, and counts them."""
+    ids = synced(syncer, 120)
+    lost = change_with_webhooks(syncer.clerk, ids[:100], lost=percent)
     assert set(differences(syncer.clerk)) == lost
     syncer.clerk.advance(ms=GRACE_MS + 1_000)
     report = syncer.incremental()
-    assert (report.counts.get("updated", 0), counted(report)) == (len(lost), (len(lost), 300 - len(lost)))
+    assert (report.counts.get("updated", 0), counted(report)) == (len(lost), (len(lost), 100 - len(lost)))
     assert differences(syncer.clerk) == {}
     share = status.read().missed_share
     assert share == pytest.approx(percent / 100)

@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import searching
+from clerksync.admin import paging
 from clerksync.models import ClerkUser
 from tests.admin.staff import LIST, add_user, listed
 from tests.test_status import explain, scans
@@ -97,16 +98,19 @@ def test_search__exact(term: str, found: int) -> None:
     assert len(searching.search(ClerkUser.objects.all(), term, exact=True)) == found
 
 
-def test_search__more_than_enough(admin_client: Client) -> None:
+def test_search__more_than_enough(admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many fit, a bounded number is looked at, and the page says that there are more."""
+    assert paging.BoundedPaginator.LIMIT == searching.MAX_FOUND == searching._ENOUGH - 1 == 10_000
+    monkeypatch.setattr(paging.BoundedPaginator, "LIMIT", 400)
+    monkeypatch.setattr(searching, "_ENOUGH", 401)
     now = add_user("user_first").first_seen
     ClerkUser.objects.bulk_create(
         ClerkUser(clerk_id=f"user_{number}", first_name="Ada", first_seen=now, last_written=now)
-        for number in range(10_001)
+        for number in range(401)
     )
     response = admin_client.get(LIST, {"q": "ada"})
-    assert response.context["cl"].result_count == 10_000
-    assert "These are the first 10000; there are more." in response.content.decode()
+    assert response.context["cl"].result_count == 400
+    assert "These are the first 400; there are more." in response.content.decode()
 
 
 @pytest.mark.usefixtures("_people")

@@ -137,7 +137,7 @@ def test_restore__line_that_a_crash_has_cut(tmp_path: Path) -> None:
 def test_restore__whatever_was_there(tmp_path: Path, seed: int) -> None:
     """A repair replaces placeholders by what the mirror holds and touches nothing else; undone, all is as before."""
     chance = random.Random(seed)
-    for number in range(700):
+    for number in range(300):
         real = {"email": f"n{number}@harbour-works.io", "first_name": "Ada", "last_name": "Byron"}
         clerk_id = f"user_{number}"
         if chance.random() < 0.9:

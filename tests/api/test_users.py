@@ -13,6 +13,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.permissions import IsAdminUser
 
+from clerksync import searching
 from clerksync.api import queries
 from clerksync.api.pagination import Order, Position, _parts
 from clerksync.api.permissions import HasOrgRole
@@ -203,15 +204,18 @@ def test_filters__wrong(staff: Client, query: str) -> None:
     assert (answer.status_code, list(answer.json())) == (400, [query.partition("=")[0]])
 
 
-def test_search__too_many(staff: Client) -> None:
+def test_search__too_many(staff: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that fits more users than are looked at says so."""
+    assert searching.MAX_FOUND == searching._ENOUGH - 1 == 10_000
+    monkeypatch.setattr(searching, "MAX_FOUND", 400)
+    monkeypatch.setattr(searching, "_ENOUGH", 401)
     now = add_user("user_first").first_seen
     ClerkUser.objects.bulk_create(
         ClerkUser(clerk_id=f"user_{number}", first_name="Ada", first_seen=now, last_written=now)
-        for number in range(10_001)
+        for number in range(401)
     )
     assert staff.get(f"{LIST}?search=ada").json() == {
-        "search": ["More than 10000 users fit: search for more of it."]
+        "search": ["More than 400 users fit: search for more of it."]
     }
 
 
