@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from clerksync.exceptions import ClerkRejected, InvalidResponse, KeyRejected, NotFound
 
@@ -22,16 +22,14 @@ _EARLIEST, _LATEST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzin
 TEMPORARY = frozenset({408, 409, 429})
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """JSON as it came, and when its request started, in ms of Clerk's clock (None: not known)."""
 
     body: bytes
     observed_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """One answer, whatever its status; ``request`` names the request in errors."""
 
     request: str
@@ -134,8 +132,7 @@ class _Errors(msgspec.Struct):
     clerk_trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Problem:
+class _Problem(Struct, frozen=True):
     code: str
     message: str
     trace_id: str

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
 from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import Coalesce
+from msgspec.structs import replace
 
 from clerksync import mirror, webhooks
 from clerksync.decisions import stable

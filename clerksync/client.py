@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Self
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from clerksync import answers
 from clerksync.answers import Page
@@ -28,16 +29,14 @@ MAX_IDS = 100
 _DEADLINES: dict[Purpose, float] = {"sync": 120.0, "web": 5.0}
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """The Clerk instance that the secret key opens."""
 
     id: str
     environment_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Count:
+class _Count(Struct, frozen=True):
     total_count: int
 
 

@@ -6,12 +6,13 @@ deliveries at the same moment wait for each other; the second one finds a duplic
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clerksync import journal, mirror, salvage
 from clerksync.conf import settings
@@ -29,16 +30,14 @@ __all__ = ["ClerkEvent", "Receipt", "off", "on", "process", "receive"]
 State = WebhookEvent.State
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What became of a delivery: a state of ``WebhookEvent``, or ``duplicate``."""
 
     status: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(Struct, frozen=True):
     """What is to become of an event, and the observations of its user.
 
     ``was_blank`` is known once the row was written: whether it held nothing of a person.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -11,6 +10,7 @@ from operator import or_
 from django.db.models import Count, DateTimeField, Q, Subquery, Value
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Greatest, Least
+from msgspec import Struct
 
 from clerksync import leases, webhooks
 from clerksync.models import ClerkUser, MirrorState, ScheduledJob, SyncRun, WebhookEvent
@@ -29,8 +29,7 @@ MAX_DOUBTS = 10_000
 _KINDS = (SyncRun.Kind.FULL, SyncRun.Kind.INCREMENTAL)
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What one sync found of deliveries."""
 
     started_at: datetime
@@ -38,8 +37,7 @@ class Judged:
     delivered: int
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """Everything that the answer is made of.
 
     ``runs`` is the last one of each kind, ``judged`` those that judged changes in the last 25 hours, or

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Sum
 from django.utils import timezone
+from msgspec import Struct, field
 
 from clerksync import counts, throttle
 from clerksync.conf import settings
@@ -29,8 +29,7 @@ _HOUR = timedelta(hours=1)
 Counted = Mapping[str, Mapping[tuple[str, str], int]]
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(Struct, frozen=True):
     """An hour or a day; ``events`` by outcome, ``requests`` and ``throttled`` (429) of syncs."""
 
     begins: datetime
@@ -47,8 +46,7 @@ class Slot:
         return sum(self.events.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Lag:
+class Lag(Struct, frozen=True):
     """How late events came, in seconds since what they tell of; interpolated, and None without events."""
 
     count: int = 0
@@ -57,8 +55,7 @@ class Lag:
     p99: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiUse:
+class ApiUse(Struct, frozen=True):
     """Requests of syncs; ``allowed`` in 24 hours, ``busiest`` of the hour that had most."""
 
     requests: int = 0
@@ -78,8 +75,7 @@ class ApiUse:
         return self.busiest / self.allowed_an_hour if self.allowed_an_hour else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """``hours`` are the last 24 and the current one, ``days`` the last 30 and today, without gaps, the oldest first.
 
     The days are those of the project's time zone. ``events`` (by type and outcome), ``rejected`` (by

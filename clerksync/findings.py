@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 #: How many users or values are named; the others are counted.
 MAX_NAMED = 100
@@ -54,8 +55,7 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that is wrong.
 
     ``reason`` names the broken placeholder rules, or is ``empty``, ``incomplete``, ``tombstone``,
@@ -76,8 +76,7 @@ class Finding:
     pk: str | None = None
 
 
-@dataclass(slots=True)
-class Summary:
+class Summary(Struct):
     """What an audit saw, and mended; right once its findings are used up, which sets ``complete``.
 
     ``repaired`` counts outcomes of reading the users concerned, ``filled`` the values that were

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.db import router
 from django.db.models import CharField, Field, Model, QuerySet, TextField
+from msgspec import Struct
 
 from clerksync.conf import settings
 from clerksync.models import ClerkUser
@@ -26,8 +26,7 @@ KEYS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignTable:
+class ForeignTable(Struct, frozen=True):
     """A table; ``fields`` are names of its fields by what of a user they hold."""
 
     model: type[Model]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from clerksync.logs import Log, clean, told
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ClerkEvent:
+class ClerkEvent(Struct, frozen=True):
     """One event as a handler receives it.
 
     ``svix_id`` is the same for every delivery; a handler may be called more than once for

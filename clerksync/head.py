@@ -8,9 +8,10 @@ delete takes those behind it one place up, and out of the next page. So pages ov
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from clerksync.answers import Page
 from clerksync.ceiling import Ceiling
@@ -46,8 +47,7 @@ class Fetch(Protocol):
         """Return one page."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeadPage(Generic[ItemT]):
+class HeadPage(Struct, Generic[ItemT], frozen=True):
     """What one page brought that those before it had not: new users, or newer versions."""
 
     items: Sequence[ItemT]

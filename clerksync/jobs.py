@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from django.db import router, transaction
@@ -17,6 +16,7 @@ from django.db.models import Case, DateTimeField, ExpressionWrapper, F, QuerySet
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
+from msgspec import Struct
 
 from clerksync import schedule
 from clerksync.models import ScheduledJob
@@ -35,16 +35,14 @@ _DIED = "the process that ran it ended without a word"
 _NO_VERDICT = (Outcome.HELD, Outcome.INTERRUPTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """The right to run a part once."""
 
     part: Part
     fence: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How a run ended; ``message`` says why it did not do its work, or what it did."""
 
     part: Part

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connections, router
 from django.db.models import F
 from django.utils import timezone
+from msgspec import Struct
 
 from clerksync import counts, userlocks
 from clerksync.conf import settings
@@ -23,8 +23,7 @@ DONE = (State.APPLIED, State.SUPERSEDED, State.IGNORED, State.FAILED)
 PRUNE_AT_ONCE = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """What is recorded of one delivery; ``handled`` is False while handlers are to be called.
 
     ``user_id`` is whom an object that is no user belongs to; ``about`` the user whose lock is shared meanwhile.

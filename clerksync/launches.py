@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
 from enum import StrEnum
 
 from django.utils.module_loading import import_string
+from msgspec import Struct
 
 from clerksync import attempts, jobs
 from clerksync.attempts import Told
@@ -43,8 +43,7 @@ class Where(StrEnum):
     HERE = "here"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """What became of it; ``told`` is how it ended, or None if it has not yet.
 
     ``is_new`` is False if the scheduler, which does it once more then, or this process was at it already.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
 from django.db import router
 from django.db.models import CharField, JSONField, Model, Q, QuerySet, TextField
 from django.db.models.functions import Cast
+from msgspec import Struct
 
 from clerksync.fields import UserFields
 from clerksync.models import ClerkUser, ClerkUserChange, WebhookEvent
@@ -36,8 +36,7 @@ _OWNERS: dict[type[Model], tuple[str, ...]] = {
 TABLES = tuple(model._meta.db_table for model in _OWNERS)
 
 
-@dataclass(frozen=True, slots=True)
-class Leak:
+class Leak(Struct, frozen=True):
     """Values that were found in a column; ``rows`` says in how many rows, ``shared`` in how many of others.
 
     A name may be another person's as well, and an address may have moved to somebody: what is found in

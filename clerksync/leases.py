@@ -12,7 +12,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, reduce
 from operator import or_
@@ -23,6 +22,7 @@ from django.db.models import BooleanField, DateTimeField, Exists, ExpressionWrap
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Now
 from django.db.models.sql import UpdateQuery
+from msgspec import Struct
 
 from clerksync.exceptions import LeaseHeld, LeaseLost
 from clerksync.logs import Log, told
@@ -40,8 +40,7 @@ _ARTICLES: dict[Kind, str] = {"full": "a", "incremental": "an", "audit": "an"}
 DURATION = timedelta(seconds=60)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """The right to do one kind of work: to write pages of a sync, or to audit."""
 
     kind: Kind

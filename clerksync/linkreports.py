@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from clerksync.masking import mask
 
@@ -32,8 +33,7 @@ def told(pk: object) -> str:
     return mask(text) if "@" in text else text
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One thing that was left; ``field`` is the Django user's, if it is about one. No personal data."""
 
     clerk_id: str
@@ -42,8 +42,7 @@ class Problem:
     field: str = ""
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What became of the users; ``unmatched`` have no Django user, and get one at their first request."""
 
     seen: int = 0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -21,6 +20,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db.models import F, Q, QuerySet, Value
 from django.db.models.functions import Left, Lower, StrIndex
+from msgspec import Struct
 
 from clerksync import mirror
 from clerksync.models import ClerkUser
@@ -47,8 +47,7 @@ class Rule(Protocol):
         """The ids of rows whom further users of Clerk resemble in what the rule goes by."""
 
 
-@dataclass(frozen=True, slots=True)
-class ByField:
+class ByField(Struct, frozen=True):
     """A column of theirs."""
 
     name: str
@@ -65,8 +64,7 @@ class ByField:
         return set()
 
 
-@dataclass(frozen=True, slots=True)
-class ByExternalId:
+class ByExternalId(Struct, frozen=True):
     """Their primary key."""
 
     by_email = False
@@ -82,8 +80,7 @@ class ByExternalId:
         return _shared(rows, "external_id", Q(external_id__in={row.external_id for row in rows}))
 
 
-@dataclass(frozen=True, slots=True)
-class ByPlaceholderEmail:
+class ByPlaceholderEmail(Struct, frozen=True):
     """A made-up address; without a domain, in any that is reserved."""
 
     domain: str = ""
@@ -121,8 +118,7 @@ class ByPlaceholderEmail:
         return PlaceholderRules.from_settings().is_reserved
 
 
-@dataclass(frozen=True, slots=True)
-class ByVerifiedEmail:
+class ByVerifiedEmail(Struct, frozen=True):
     """The primary address, if Clerk has verified it: an unverified one may be anybody's."""
 
     by_email = True

@@ -7,12 +7,12 @@ linked by e-mail: whoever can have an address verified would get their rights.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db.models import QuerySet
+from msgspec import Struct
 
 from clerksync import mirror
 from clerksync.conf import settings
@@ -21,8 +21,7 @@ from clerksync.linkrules import ByVerifiedEmail, Candidates, Rule, clerk_users, 
 from clerksync.models import ClerkUser
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """The Django user, or why nobody is linked; ``kind`` is None if the rules found the user.
 
     ``holder`` is the id of the tombstone that the Django user is to be taken from.

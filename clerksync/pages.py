@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import msgspec
 from django.db import IntegrityError
+from msgspec import Struct
 
 from clerksync import copying, mirror
 from clerksync.answers import Page
@@ -42,8 +42,7 @@ class Checkpoint(msgspec.Struct):
             setattr(self, name, getattr(later, name))
 
 
-@dataclass(frozen=True, slots=True)
-class SweptPage:
+class SweptPage(Struct, frozen=True):
     """What one page did; ``missing`` are users of the table that Clerk's list should show.
 
     ``shown`` are Clerk's users but for those of ``stored``, of whom the head is enough to know that they are as
@@ -60,8 +59,7 @@ class SweptPage:
     stored: Sequence[Head] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageWriter:
+class PageWriter(Struct, frozen=True, kw_only=True):
     """How a walk or a scan reads pages and writes them.
 
     Args:

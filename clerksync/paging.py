@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Generic, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clerksync.answers import Page
 from clerksync.ceiling import Ceiling
@@ -38,8 +40,7 @@ class Fetch(Protocol):
         """Return one page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Walked(Generic[ItemT]):
+class Walked(Struct, Generic[ItemT], frozen=True):
     """One page of a walk: what the pages before did not hold.
 
     ``cursor`` and ``cursor_ms`` are what a later walk resumes after once these items

@@ -24,11 +24,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Self
 
 from django.utils.module_loading import import_string
+from msgspec import Struct
 
 from clerksync.conf import settings
 
@@ -82,8 +82,7 @@ _NOT_DIGITS = re.compile(r"\D+")
 _TEST_PHONE = re.compile(r"1?\d{3}55501\d\d")
 
 
-@dataclass(frozen=True, slots=True)
-class Placeholder:
+class Placeholder(Struct, frozen=True):
     """A value that is no data; ``field`` is the name of a column."""
 
     field: str
@@ -91,8 +90,7 @@ class Placeholder:
     rule: str
 
 
-@dataclass(frozen=True)
-class PlaceholderRules:
+class PlaceholderRules(Struct, frozen=True, dict=True):
     """The rules, with what a project excepts and adds.
 
     Args:

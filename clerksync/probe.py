@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
+from msgspec import Struct
 
 from clerksync import transport, webhooks
 from clerksync.exceptions import ClerkUnavailable
@@ -22,8 +22,7 @@ MAY_TICK = ("session.created",)
 DO_NOT_TICK = ("email.created", "sms.created")
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How the probe ended, and what to do about it."""
 
     succeeded: bool

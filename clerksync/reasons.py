@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+
+from msgspec import Struct
 
 #: Every reason that there is, by its name; metrics have a series for each.
 CODES = (
@@ -46,8 +47,7 @@ class State(StrEnum):
         return self.value.replace("_", " ")
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
+class Reason(Struct, frozen=True):
     """One thing that is not as it should be.
 
     ``code`` is for machines, ``state`` what it makes of the mirror (``in_step``: a remark), ``text`` a

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, QuerySet
 from django.utils import timezone
+from msgspec import Struct, field
 
 from clerksync import events
 from clerksync.conf import settings
@@ -23,8 +23,7 @@ State = WebhookEvent.State
 HANDLING = timedelta(minutes=5)
 
 
-@dataclass(slots=True)
-class Replayed:
+class Replayed(Struct):
     """What became of the events of a replay, by state, and which could not be replayed."""
 
     counts: Counter[str] = field(default_factory=Counter)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Generic, Protocol, Self, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Item(Protocol):
@@ -34,8 +36,7 @@ MISPLACED = 10
 Row = tuple[str, int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[ItemT]):
+class Batch(Struct, Generic[ItemT], frozen=True):
     """The items of one page, or the new ones among them.
 
     ``times`` are their ``created_ms``, None also of those that contradict their place among the others:

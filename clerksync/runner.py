@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from clerksync import misses, runs, signals, watermarks
 from clerksync.client import ClerkClient, Instance
@@ -28,8 +29,7 @@ PATIENCE_MS = 10_000
 OnPage = Callable[[SweptPage, int], None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class Watch(Struct, frozen=True, kw_only=True):
     """How a sync is watched: told of pages, stopped after one, and made to wait."""
 
     on_page: OnPage | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
+from msgspec import Struct, field
 
 from clerksync import reasons
 from clerksync.conf import settings
@@ -17,8 +17,7 @@ from clerksync.reasons import Reason, State
 UNREADABLE = ("database_unreachable", "tables_unreadable")
 
 
-@dataclass(frozen=True, slots=True)
-class LastRun:
+class LastRun(Struct, frozen=True):
     """How the last run of a kind stands or ended; ``age`` in seconds since it began."""
 
     state: str
@@ -27,8 +26,7 @@ class LastRun:
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class LastJob:
+class LastJob(Struct, frozen=True):
     """When a scheduled part runs next, and how its last run ended; the scheduler was ``seen_at`` then."""
 
     next_at: datetime
@@ -39,8 +37,7 @@ class LastJob:
     seen_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(Struct, frozen=True, kw_only=True):
     """How the mirror stands.
 
     ``updates_as_of`` and ``deletes_as_of`` are times of Clerk's clock: all that Clerk's lists showed by

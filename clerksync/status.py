@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, fields
 from datetime import datetime
 
 from django.db import Error as DatabaseError
 from django.db import connections
 from django.utils import timezone
+from msgspec.structs import asdict
 
 from clerksync import counts, facts, figures, leases, mirror, verdicts
 from clerksync.facts import Facts
@@ -43,8 +43,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures(History):
+class Figures(History, frozen=True, kw_only=True):
     """How the mirror stands, and how it came to that."""
 
     status: Status
@@ -64,7 +63,7 @@ def measure(*, now: datetime | None = None) -> Figures:
             extra=told(Log.STATUS_UNREADABLE),
         )
         history = History()
-    return Figures(status=found, **{one.name: getattr(history, one.name) for one in fields(history)})
+    return Figures(status=found, **asdict(history))
 
 
 def totals() -> Counted:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from msgspec import Struct, field, to_builtins
 
 from clerksync import (
     __version__,
@@ -30,8 +30,7 @@ from clerksync.payloads import Kind, Parser
 from clerksync.reads import Reader
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What was done, by which version, and when.
 
     ``in_clerk`` says whether Clerk still shows the user, None if it could not be asked. ``rows`` are the
@@ -55,7 +54,8 @@ class Receipt:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        told: dict[str, Any] = to_builtins(self)
+        return told
 
 
 #: With what nobody knows any more nothing can be proved.

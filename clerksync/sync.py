@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from clerksync import census, instances, leases, misses, runs, watermarks
 from clerksync.client import ClerkClient, Instance
@@ -22,8 +23,7 @@ from clerksync.sweep import Sweep
 from clerksync.tally import Report
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How a full sync is done; ``deletes`` and ``compare_all`` must be the same to resume one."""
 
     deletes: bool = True

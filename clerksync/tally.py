@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import Error as DatabaseError
 from django.db import connections
+from msgspec import Struct, field
 
 from clerksync import mirror
 from clerksync.exceptions import ClerkSyncError, SyncError
@@ -61,8 +61,7 @@ class Tally:
         return bool(self.rules.find(clerk_id=clerk_id, **dict(zip(WATCHED, values, strict=True))))
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What a sync did and how it ended.
 
     ``counts`` has the keys seen, created, updated, touched, unchanged, late, deleted,

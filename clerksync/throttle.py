@@ -11,11 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
 from threading import Event
 from typing import Literal, TypeVar
 
 from django.core.cache import cache
+from msgspec import Struct
 
 from clerksync import quiet
 from clerksync.conf import settings
@@ -39,8 +39,7 @@ _FIRST_BACKOFF, _MAX_BACKOFF = 0.5, 20.0
 _NAP = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The time as this process sees it; tests bring their own."""
 
     monotonic: Callable[[], float] = time.monotonic

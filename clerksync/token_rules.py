@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Self
+
+from msgspec import Struct
 
 from clerksync import publishable_key
 from clerksync.conf import settings
@@ -33,8 +34,7 @@ _MAX_TEXT = 255
 _LAST_SECOND = 253_402_300_799
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What the project asks of a token; an empty set asks nothing."""
 
     parties: frozenset[str] = frozenset()

@@ -6,13 +6,13 @@ import base64
 import re
 import threading
 import time
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import msgspec
 from django.core.signals import setting_changed
 from jwt.algorithms import RSAAlgorithm
+from msgspec import Struct
 
 from clerksync import keys, token_rules
 from clerksync.claims import Claims
@@ -142,8 +142,7 @@ def _forget(*, setting: str, **kwargs: Any) -> None:
 setting_changed.connect(_forget, dispatch_uid="clerksync.tokens")
 
 
-@dataclass(frozen=True, slots=True)
-class _Parts:
+class _Parts(Struct, frozen=True):
     """What a token says, before anything is proven."""
 
     header: dict[str, Any]

@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from django.core.exceptions import ImproperlyConfigured
+from msgspec import Struct
 
 from clerksync import __version__, answers, signals
 from clerksync.answers import Answer
@@ -176,8 +176,7 @@ class Transport:
         self._throttle.pause(backoff(attempt) if seconds is None else seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True):
     """The answer to a POST; ``location`` is where a redirect points."""
 
     status: int

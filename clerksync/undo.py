@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -17,6 +16,7 @@ from typing import IO, Any, Self
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import Model
 from django.utils import timezone
+from msgspec import Struct, field
 
 from clerksync.findings import MAX_NAMED
 from clerksync.foreign import find_field, find_model, rows_of
@@ -73,8 +73,7 @@ class UndoFile:
         os.fsync(self._file.fileno())
 
 
-@dataclass(slots=True)
-class Restored:
+class Restored(Struct):
     """What a way back did; ``skipped`` says why by row and field, 100 at most."""
 
     restored: int = 0

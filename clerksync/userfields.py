@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import Field
 from django.utils.module_loading import import_string
+from msgspec import Struct, field
 
 from clerksync.conf import settings
 from clerksync.fields import WATCHED, UserFields
@@ -30,8 +30,7 @@ SOURCES = frozenset({*UserFields.__struct_fields__, "clerk_id", "full_name"})
 Source = Callable[["ClerkUser", AbstractBaseUser], Any]
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRule:
+class FieldRule(Struct, frozen=True):
     """One entry of the setting; ``source`` is a name or a callable."""
 
     target: str
@@ -39,8 +38,7 @@ class FieldRule:
     only_blank: bool = False
 
 
-@dataclass(slots=True)
-class Change:
+class Change(Struct):
     """The new values of one Django user, by field, and what cannot be held."""
 
     row: ClerkUser

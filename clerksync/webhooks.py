@@ -10,12 +10,12 @@ import logging
 import re
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from django.urls import NoReverseMatch, reverse
+from msgspec import Struct
 
 from clerksync.conf import settings
 from clerksync.exceptions import WebhookError
@@ -39,8 +39,7 @@ _MAX_HINTED = 64 * 1024
 _PREFIX = "whsec_"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """One verified attempt to deliver a message.
 
     ``svix_id`` is the same for every attempt, replay and endpoint. ``sent_ms`` is the time
@@ -52,8 +51,7 @@ class Delivery:
     secret: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Signed:
+class _Signed(Struct, frozen=True):
     """The three headers of one family."""
 
     id: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from typing import Any
@@ -17,6 +16,7 @@ from xml.etree import ElementTree as ET
 
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString, mark_safe
+from msgspec import Struct
 
 #: Of the view box: about as wide as a column of the page, and as a telephone, so that text keeps its size.
 WIDTH, HEIGHT = 420, 200
@@ -44,8 +44,7 @@ _ATTRIBUTES = ("class", "d", "height", "transform", "width", "x", "y")
 _LEFT = ("background", "overlay", "titles")
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """Numbers, one for each label; ``kind`` is one of ``PATTERNS``."""
 
     kind: str

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from msgspec import Struct
 
 from clerksync.admin import charts, formats
 from clerksync.admin.charts import Series
@@ -18,8 +18,7 @@ from clerksync.models import RejectedDeliveries, WebhookEvent
 from clerksync.status import Figures, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """A series in the legend, with its sum; ``url`` is a list of what it counts."""
 
     swatch: SafeString
@@ -28,8 +27,7 @@ class Key:
     url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """A chart, its legend and its table; ``svg`` is "" if there is nothing to draw."""
 
     name: str

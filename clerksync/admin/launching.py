@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from msgspec import Struct
 
 from clerksync.attempts import Told
 from clerksync.launches import Launch, Where, Work, launch
@@ -26,8 +26,7 @@ _LEVELS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(Struct, frozen=True):
     """One of them: its text, what it does in a line, and the permission that it needs."""
 
     work: Work

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from msgspec import Struct
 
 from clerksync import leases
 from clerksync.admin import formats
@@ -26,8 +26,7 @@ RUNS = 10
 _WRITTEN = ("created", "updated", "deleted", "revived", "corrected")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """One number with its name; ``url`` is a list of what it counts, ``kind`` how it is marked."""
 
     name: str

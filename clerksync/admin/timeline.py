@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.safestring import SafeString
+from msgspec import Struct
 
 from clerksync.admin import formats
 from clerksync.admin.columns import HIDDEN, label
@@ -22,8 +22,7 @@ _KINDS = {Outcome.CREATED: "good", Outcome.REVIVED: "good", Outcome.DELETED: "ba
 _METADATA = ("public_metadata", "private_metadata", "unsafe_metadata")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line: when, what, and by what; ``fields`` are names with old and new values."""
 
     at: str | SafeString

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Max, Sum
 from django.utils import timezone
+from msgspec import Struct
 
 from clerksync import jobs, status, webhooks
 from clerksync.models import MirrorState, RejectedDeliveries, ScheduledJob, SyncRun, WebhookEvent
@@ -19,8 +19,7 @@ LATEST = 20
 PERIOD = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
-class Books:
+class Books(Struct, frozen=True):
     """What was read.
 
     ``instances`` are those of the latest events, ``rejected`` counts by reason of the last 24 hours,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.core.exceptions import ImproperlyConfigured
+from msgspec import Struct
 
 from clerksync import publishable_key, webhooks
 from clerksync.client import ClerkClient, Instance
@@ -26,8 +26,7 @@ CONNECT, READ = 3.0, 5.0
 _KEY = "Take the secret key of this instance from Clerk's dashboard, API keys."
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(Struct, frozen=True):
     """What Clerk told: the instance and its keys, as far as it did; what was found of Clerk itself."""
 
     findings: tuple[Finding, ...]

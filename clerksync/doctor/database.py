@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
+from msgspec import Struct
 
 from clerksync import mirror
 from clerksync.doctor.findings import Finding, ok, problem, skipped, warning
@@ -24,8 +24,7 @@ _CLOCKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatabaseFacts:
+class DatabaseFacts(Struct, frozen=True, kw_only=True):
     """What the database told of itself.
 
     ``timeout`` (seconds) and ``journal_mode`` are of SQLite. ``pooled``: a pooler such as PgBouncer is between;

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
+from msgspec import Struct
+from msgspec.structs import replace
 
 from clerksync import webhooks
 from clerksync.conf import settings
@@ -46,8 +47,7 @@ _FROM_BOOKS = ("last_event", "endpoint", "rejected", "full_sync", "incremental_s
 _DATABASE = "Look at DATABASES and at the server; manage.py check --database default says more."
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All findings, in the order of ``findings.GROUPS``."""
 
     findings: tuple[Finding, ...]

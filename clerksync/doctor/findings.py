@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+from msgspec import Struct
 
 
 class State(StrEnum):
@@ -49,8 +50,7 @@ GROUPS = {
 GROUP_OF = {id: group for group, ids in GROUPS.items() for id in ids}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at.
 
     ``id`` is one of ``GROUPS``, ``sentence`` says what was found and ``advice`` what to do about it. No

@@ -5,23 +5,22 @@ from __future__ import annotations
 import socket
 import ssl
 from contextlib import closing
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from msgspec import Struct
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
+class Trouble(Struct, frozen=True):
     """What is in the way, and what to do about it."""
 
     sentence: str
     advice: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
+class _Target(Struct, frozen=True):
     """Where the first connection goes to: Clerk, or the proxy of the environment."""
 
     host: str

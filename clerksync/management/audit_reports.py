@@ -7,10 +7,10 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, fields, replace
 from itertools import islice
 
 from django.core.management.base import OutputWrapper
+from msgspec.structs import asdict, replace
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -20,7 +20,7 @@ from clerksync.management.output import printable
 from clerksync.masking import PERSONAL, mask
 from clerksync.spreadsheets import csv_cell
 
-COLUMNS = [column.name for column in fields(Finding)]
+COLUMNS = Finding.__struct_fields__
 #: Shown in the table only where one of the findings has it.
 OPTIONAL = ("model", "pk")
 

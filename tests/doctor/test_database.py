@@ -6,12 +6,12 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connections
+from msgspec.structs import replace
 
 from clerksync.doctor import database
 from clerksync.doctor.database import DatabaseFacts
