@@ -54,8 +54,8 @@ class Receipt(Struct, frozen=True):
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        told: dict[str, Any] = to_builtins(self)
-        return told
+        receipt: dict[str, Any] = to_builtins(self)
+        return receipt
 
 
 #: With what nobody knows any more nothing can be proved.
