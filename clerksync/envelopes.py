@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -18,6 +19,10 @@ MAX_AGE_MS = 28 * 3_600_000
 _SECONDS_BELOW = 100_000_000_000
 #: These carry one-time codes: their content is never kept.
 SECRET_TYPES = frozenset({"email.created", "sms.created"})
+#: Who was at the browser.
+_ATTRIBUTES = "event_attributes"
+#: A body without one of these names nothing that is never stored; a name may be escaped.
+_SIGNS = (b"\\u", *(path.rpartition(".")[2].encode() for path in salvage.NEVER_STORED))
 _MAX_TYPE = 100
 #: Whom an object that is no user belongs to: a session, a membership.
 _OWNER = re.compile(rb'"user_id"\s*:\s*"([\w-]{1,255})"')
@@ -64,6 +69,7 @@ class _Session(msgspec.Struct):
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_id = msgspec.json.Decoder(_Identified).decode
 _decode_session = msgspec.json.Decoder(_Session).decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def parse_event(body: bytes) -> Event:
@@ -121,6 +127,27 @@ def observe(event: Event, parser: Parser, *, sent_ms: int, provenance: str) -> O
     )
     too_old = event.timestamp_ms is None or sent_ms - observed_ms > MAX_AGE_MS
     return msgspec.structs.replace(observation, full=False) if too_old else observation
+
+
+def keep(event: Event, body: bytes, *, exclude: Collection[str]) -> str | None:
+    """What is kept of a body: nothing of who was at the browser, no one-time codes, nothing that is excluded.
+
+    Args:
+        event: What the body says.
+        body: As it was signed.
+        exclude: Dotted names of parts of a user.
+    """
+    if event.type in SECRET_TYPES:
+        return None
+    if not exclude and not any(sign in body for sign in _SIGNS):
+        try:
+            parts = _decode_parts(body)
+            parts.pop(_ATTRIBUTES, None)
+            return msgspec.json.encode(parts).decode()  # the object as Clerk sent it
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            pass  # the careful way reads it
+    paths = [f"data.{user}{path}" for path in (*exclude, *salvage.NEVER_STORED) for user in ("", "user.")]
+    return salvage.dump_object(salvage.load_object(body), without=[*paths, _ATTRIBUTES])
 
 
 def _user_of_session(event: Event) -> msgspec.Raw | None:

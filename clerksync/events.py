@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from clerksync import journal, mirror, salvage
 from clerksync.conf import settings
 from clerksync.decisions import fold
-from clerksync.envelopes import SECRET_TYPES, Event, observe, parse_event
+from clerksync.envelopes import Event, keep, observe, parse_event
 from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
 from clerksync.models import WebhookEvent
@@ -66,7 +66,7 @@ def receive(body: bytes, delivery: Delivery) -> Receipt:
         event = Event(type="unreadable", data=b"{}", timestamp_ms=None, instance_id="", object_id="")
         entry = _entry(event, delivery, _Verdict(State.PARKED, str(error)), payload=None)
         return _write(entry, event, _Verdict(State.PARKED, str(error)), again=False)
-    return process(event, delivery, payload=_kept(event, body))
+    return process(event, delivery, payload=keep(event, body, exclude=settings.EXCLUDE_FIELDS))
 
 
 def process(event: Event, delivery: Delivery, *, payload: str | None, again: bool = False) -> Receipt:
@@ -205,12 +205,3 @@ def _entry(event: Event, delivery: Delivery, verdict: _Verdict, *, payload: str 
         payload=payload,
         about=verdict.clerk_id,
     )
-
-
-def _kept(event: Event, body: bytes) -> str | None:
-    """What is kept of a body: nothing with one-time codes in it, nothing that is excluded."""
-    if event.type in SECRET_TYPES:
-        return None
-    parts = (*settings.EXCLUDE_FIELDS, *salvage.NEVER_STORED)
-    paths = [f"data.{prefix}{part}" for part in parts for prefix in ("", "user.")]
-    return salvage.dump_object(salvage.load_object(body), without=[*paths, "event_attributes"])

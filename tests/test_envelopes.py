@@ -1,10 +1,13 @@
-"""What a signed body says, and when it happened."""
+"""What a signed body says, when it happened, and what is kept of it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
+
 import pytest
 
-from clerksync.envelopes import MAX_AGE_MS, observe, parse_event
+from clerksync.envelopes import MAX_AGE_MS, keep, observe, parse_event
 from clerksync.payloads import Kind, Observation, Parser
 from tests.deliveries import body_of
 from tests.observed import T0, user_json
@@ -42,3 +45,67 @@ def test_observe__delete_of_any_age() -> None:
     seen = observe(event, Parser(), sent_ms=T0 + 2 * MAX_AGE_MS, provenance="msg_1")
     assert seen is not None
     assert (seen.kind, seen.full) == (Kind.DELETED, True)
+
+
+def kept(body: bytes, *, exclude: Collection[str] = ()) -> str:
+    """What is kept of a body."""
+    text = keep(parse_event(body), body, exclude=exclude)
+    assert text is not None
+    return text
+
+
+#: Numbers and letters as Clerk writes them, and nobody else.
+_AS_SENT = (
+    b'{"id": "user_a", "updated_at":1767225600000, "ratio": 1.50e2, "first_name": "Zo\xc3\xab", "a": "\\/"}'
+)
+
+
+def test_keep__as_clerk_sent_it() -> None:
+    """Not a byte of the user is written anew; who was at the browser is left out."""
+    attributes = b'"event_attributes": {"http_request": {"client_ip": "203.0.113.7"}}'
+    text = kept(b'{"type": "user.updated", "data": %s, "timestamp": 17, %s}' % (_AS_SENT, attributes))
+    assert _AS_SENT.decode() in text
+    assert json.loads(text).keys() == {"type", "data", "timestamp"}
+
+
+@pytest.mark.parametrize("name", [b"backup_codes", b"backup\\u005fcodes"], ids=["as it is", "escaped"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"type": "user.updated", "data": %s}',
+        b'{"type": "session.created", "data": {"id": "sess_1", "user": %s}}',
+    ],
+    ids=["user", "session"],
+)
+def test_keep__never_codes(name: bytes, event: bytes) -> None:
+    """One-time codes are taken out of a user, and of a session's user."""
+    text = kept(event % b'{"id": "user_a", "phone_numbers": [{"id": "idn_2", "%s": ["hush"]}]}' % name)
+    assert "hush" not in text
+    assert "idn_2" in text
+
+
+def test_keep__attributes_with_an_escaped_name() -> None:
+    """The name of what is left out may be escaped as well."""
+    assert "secret" not in kept(
+        b'{"type": "user.updated", "data": {"id": "u"}, "event\\u005fattributes": "secret"}'
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b'"\\ud800"', b'"\xff"', b"NaN", b"1" * 400, b"[" * 900 + b"]" * 900],
+    ids=["lone surrogate", "no UTF-8", "no number", "huge number", "deep"],
+)
+def test_keep__odd_values(value: bytes) -> None:
+    """What the fast decoder refuses is kept as well, as text that both databases store."""
+    text = kept(b'{"type": "user.updated", "data": {"id": "user_a", "x": %s}}' % value)
+    assert "user_a" in text
+    text.encode()
+
+
+def test_keep__nothing_of_excluded_parts() -> None:
+    """CLERKSYNC_EXCLUDE_FIELDS holds for what is kept of events."""
+    body = b'{"type": "user.updated", "data": {"id": "user_a", "private_metadata": {"plan": "hush"}}}'
+    assert "hush" in kept(body)
+    assert "hush" not in kept(body, exclude=["private_metadata"])
+    assert "hush" not in kept(body, exclude=["private_metadata.plan"])
