@@ -71,10 +71,23 @@ _COLUMNS = (
 )
 #: What another delivery of an event that was parked may change.
 _RENEWED = ("state", "reason", "handled", "secret", "sent_at", "finished_at", "payload_text")
+_TABLE = f'"{WebhookEvent._meta.db_table}"'
+
+
+def _insert(attempts: str) -> str:
+    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+    values = ", ".join([*["%s"] * (len(_COLUMNS) - 1), attempts])
+    return f'INSERT INTO {_TABLE} ({columns}) VALUES ({values}) ON CONFLICT ("svix_id") DO NOTHING'  # noqa: S608
+
+
+_INSERT = _insert("%s")
+#: Where the database has locks that end with the transaction.
+_INSERT_LOCKED = _insert(userlocks.ONE_WHEN_SHARED)
+_RENEW = f'UPDATE {_TABLE} SET {", ".join(f"{name} = %s" for name in _RENEWED)} WHERE "svix_id" = %s'  # noqa: S608
 
 
 def record(entry: Entry, *, again: bool) -> Recorded:
-    """Record a delivery, in one statement: insert it, or count another attempt.
+    """Record a delivery: insert it, which is one statement, or count another attempt.
 
     Until the end of the transaction nobody else lets go of the user that it is about.
 
@@ -83,29 +96,44 @@ def record(entry: Entry, *, again: bool) -> Recorded:
         again: Apply it even if it was applied before.
     """
     connection = connections[router.db_for_write(WebhookEvent)]
-    has_locks = connection.vendor == "postgresql"
-    now = _now_for(connection, entry.received_at)
-    values = (
-        entry.svix_id,
-        entry.type,
-        entry.object_id,
-        entry.user_id,
-        entry.instance_id,
-        entry.state.value,
-        entry.reason,
-        entry.handled,
-        entry.secret,
-        adapt_ms(connection, entry.occurred_ms),
-        adapt_ms(connection, entry.sent_ms),
-        now,
-        now,
-        entry.payload,
-        userlocks.key(entry.about) if has_locks else 1,
-    )
+    values = _values(connection, entry)
+    statement = _INSERT_LOCKED if connection.vendor == "postgresql" else _INSERT
     with connection.cursor() as cursor:
-        cursor.execute(_STATEMENTS[again, has_locks], (*values, now))
-        is_new, handled = cursor.fetchone()
-    return Recorded(bool(is_new), bool(handled))
+        # An event that others are recording just now is waited for; one that is there is left alone.
+        cursor.execute(statement, list(values.values()))
+        if cursor.rowcount:
+            return Recorded(is_new=True, handled=entry.handled)
+        events = WebhookEvent.objects.using(connection.alias).filter(svix_id=entry.svix_id)
+        if not events.update(attempts=F("attempts") + 1):
+            return record(entry, again=again)  # pruned meanwhile
+        state, handled = events.values_list("state", "handled").get()
+        if state in DONE and not again:
+            return Recorded(is_new=False, handled=handled)
+        cursor.execute(_RENEW, [*(values[name] for name in _RENEWED), entry.svix_id])
+    return Recorded(is_new=True, handled=entry.handled)
+
+
+def _values(connection: Any, entry: Entry) -> dict[str, Any]:
+    """The columns of a new event, as the database takes them."""
+    now = _now_for(connection, entry.received_at)
+    has_locks = connection.vendor == "postgresql"
+    return {
+        "svix_id": entry.svix_id,
+        "type": entry.type,
+        "object_id": entry.object_id,
+        "user_id": entry.user_id,
+        "instance_id": entry.instance_id,
+        "state": entry.state.value,
+        "reason": entry.reason,
+        "handled": entry.handled,
+        "secret": entry.secret,
+        "occurred_at": adapt_ms(connection, entry.occurred_ms),
+        "sent_at": adapt_ms(connection, entry.sent_ms),
+        "received_at": now,
+        "finished_at": now,
+        "payload_text": entry.payload,
+        "attempts": userlocks.key(entry.about) if has_locks else 1,
+    }
 
 
 def correct(svix_id: str, *, state: WebhookEvent.State, reason: str) -> None:
@@ -158,31 +186,6 @@ def prune(*, days: int | None = None) -> int:
     RejectedDeliveries.objects.filter(hour__lt=before).delete()
     counts.prune()
     return pruned
-
-
-def _statement(*, again: bool, has_locks: bool) -> str:
-    table = f'"{WebhookEvent._meta.db_table}"'
-    columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-    done = ", ".join(f"'{state.value}'" for state in DONE)
-    settled = "1 = 0" if again else f'{table}."state" IN ({done})'
-    renewed = ", ".join(
-        f'"{name}" = CASE WHEN {settled} THEN {table}."{name}" ELSE excluded."{name}" END'
-        for name in _RENEWED
-    )
-    values = ["%s"] * (len(_COLUMNS) - 1) + [userlocks.ONE_WHEN_SHARED if has_locks else "%s"]
-    return (
-        f"INSERT INTO {table} ({columns}) VALUES ({', '.join(values)}) "  # noqa: S608
-        f'ON CONFLICT ("svix_id") DO UPDATE SET "attempts" = {table}."attempts" + 1, {renewed} '
-        f'RETURNING CASE WHEN "finished_at" = %s THEN 1 ELSE 0 END, "handled"'
-    )
-
-
-#: By ``again``, and whether the database has locks.
-_STATEMENTS = {
-    (again, has_locks): _statement(again=again, has_locks=has_locks)
-    for again in (False, True)
-    for has_locks in (False, True)
-}
 
 
 def _now_for(connection: Any, moment: datetime) -> str:

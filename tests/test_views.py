@@ -270,6 +270,25 @@ def test_database__failing_asks_for_another_delivery() -> None:
     assert post(delivery).json() == {"status": "applied"}
 
 
+def test_duplicate__pruned_meanwhile() -> None:
+    """A delivery whose event is there, and then is not, is recorded like a new one."""
+    body, inserts = changed(now_ms()), []
+
+    def prune(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001  # Django's signature
+        result = execute(sql, params, many, context)
+        if sql.startswith('INSERT INTO "clerksync_webhookevent"'):
+            inserts.append(sql)
+            if len(inserts) == 1:
+                WebhookEvent.objects.all().delete()
+        return result
+
+    deliver(body, svix_id="msg_old")
+    with connection.execute_wrapper(prune):
+        assert deliver(body, svix_id="msg_old") == "applied"
+    assert len(inserts) == 2
+    assert WebhookEvent.objects.get().attempts == 1
+
+
 def test_statements__three_besides_begin_and_commit() -> None:
     """Read the row, record the event, write the row."""
     MirrorState.objects.create(pk=1, instance_id=INSTANCE)
