@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests import databases, figures, profiles
-from tests.processes import PRODUCTION, forget_keys
+from tests.processes import PRODUCTION, forget_keys, keep_compiled
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -97,6 +97,7 @@ def main() -> int:
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for pytest or tox, after --")
     options = parser.parse_args()
     forget_keys()
+    keep_compiled()
     if options.fast:
         return _summary([_timed(_pytest("sqlite", *options.arguments))])
     if options.matrix:

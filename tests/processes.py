@@ -38,3 +38,8 @@ def forget_keys() -> None:
     for name in list(os.environ):
         if name.startswith(("CLERK_", "CLERKSYNC_")) and not name.startswith("CLERKSYNC_TEST_"):
             del os.environ[name]
+
+
+def keep_compiled() -> None:
+    """Let the processes to come keep what Python compiles: hundreds of them would compile all of it again."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -16,7 +16,7 @@ from pytest_socket import SocketConnectBlockedError
 from clerksync.conf import settings
 from clerksync.testing import FakeClerk
 from tests import databases
-from tests.processes import environment, forget_keys
+from tests.processes import environment, forget_keys, keep_compiled
 from tests.routers import use_database
 
 pytestmark = pytest.mark.each_database
@@ -95,6 +95,14 @@ def test_forget_keys__all_but_those_of_the_tests(monkeypatch: pytest.MonkeyPatch
     left = [name for name in os.environ if name.startswith(("CLERK_", "CLERKSYNC_"))]
     assert "CLERKSYNC_TEST_DATABASE" in left
     assert [name for name in left if not name.startswith("CLERKSYNC_TEST_")] == []
+
+
+def test_keep_compiled__by_processes_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the environment says, for else each of hundreds of processes compiles everything."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    keep_compiled()
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_kind__unknown(monkeypatch: pytest.MonkeyPatch) -> None:

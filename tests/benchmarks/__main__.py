@@ -22,7 +22,7 @@ from tests import databases
 from tests.benchmarks import machine
 from tests.benchmarks.results import Result, from_json, table
 from tests.benchmarks.suites import QUICK, Sizes, Suite, chosen
-from tests.processes import forget_keys
+from tests.processes import forget_keys, keep_compiled
 
 _OUT = sys.stdout.write
 
@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, and print the table; the status is 1 if a suite broke, and no matter what was measured."""
     options = _options(arguments)
     forget_keys()
+    keep_compiled()
     told = machine.describe()
     found = Findings()
     for suite in options.suites:
