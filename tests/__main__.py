@@ -1,7 +1,8 @@
 """The test command: ``python -m tests`` runs everything that has to pass.
 
 ``python -m tests --fast`` runs pytest on SQLite alone. What follows ``--`` goes to pytest.
-``python -m tests --long`` tries everything far more often, for hours (``tests/profiles.py``).
+``python -m tests --long`` tries everything far more often, for hours (``tests/profiles.py``); with
+``--share 0.1`` for a tenth of them, though never less often than without, and benchmarks are quick then.
 ``python -m tests --matrix`` runs tox: the lowest and the newest versions of Python and of what we depend
 on. What follows ``--`` goes to tox.
 All steps are run whatever fails; the exit status is 1 if any did.
@@ -93,6 +94,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__.splitlines()[0])
     parser.add_argument("--fast", action="store_true", help="pytest on SQLite alone")
     parser.add_argument("--long", action="store_true", help="everything, far more often: takes hours")
+    parser.add_argument("--share", type=_share, default=1.0, help="with --long: of the night (0.1)")
     parser.add_argument("--matrix", action="store_true", help="the lowest and the newest versions, by tox")
     parser.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for pytest or tox, after --")
     options = parser.parse_args()
@@ -103,11 +105,18 @@ def main() -> int:
     if options.matrix:
         return _summary([_timed(_tox(*options.arguments))])
     if options.long:
-        os.environ[profiles.NAME] = "long"
+        os.environ.update({profiles.NAME: "long", profiles.SHARE: str(options.share)})
     with _measured() as coverage, figures.collected():
         trials = [*_trials(*options.arguments), *(_fuzzing() if options.long else ())]
         steps = [*_static(), *_suites(*options.arguments), *trials, *coverage]
         return _summary([_timed(step) for step in steps])
+
+
+def _share(text: str) -> float:
+    try:
+        return profiles.part(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _static() -> list[Step]:
@@ -149,13 +158,15 @@ def _trials(*arguments: str) -> list[Step]:
     ]
     if profiles.is_long():
         steps.append(Step("Mutants", (sys.executable, "-m", "tests.mutants")))
-        steps.append(Step("Benchmarks", (sys.executable, "-m", "tests.benchmarks")))
+        quick = ("--quick",) if profiles.share() < 1 else ()
+        steps.append(Step("Benchmarks", (sys.executable, "-m", "tests.benchmarks", *quick)))
     return steps
 
 
 def _fuzzing() -> list[Step]:
     """Only for a whole night: the longer, the more."""
-    return [Step("Fuzzing", (sys.executable, "-m", "tests.fuzz", "--seconds", "1800"))]
+    seconds = str(1800 * profiles.share())
+    return [Step("Fuzzing", (sys.executable, "-m", "tests.fuzz", "--seconds", seconds))]
 
 
 def _pytest(kind: str, *arguments: str, runner: tuple[str, ...] = PLAIN, title: str = "Tests") -> Step:

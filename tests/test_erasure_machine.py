@@ -122,7 +122,9 @@ def assert_blank(user: ClerkUser) -> None:
         assert value == ({} if name.endswith("_metadata") else getattr(NOTHING, name)), name
 
 
-BUDGET = pick(short=Budget(30, steps=40, seconds=12), long=Budget(10**9, steps=60, seconds=1800))
+BUDGET = Budget(
+    pick(short=30, long=10**9), steps=pick(short=40, long=60), seconds=pick(short=12.0, long=1800.0)
+)
 
 
 @pytest.mark.timeout(0)  # a budget ends it

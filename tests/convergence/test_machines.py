@@ -14,8 +14,12 @@ from tests.profiles import pick
 
 HOUR = 3600.0
 
-BY_RULE = pick(short=Budget(200, steps=40, seconds=75), long=Budget(10**9, steps=60, seconds=HOUR))
-AS_A_WHOLE = pick(short=Budget(60, steps=30, seconds=90), long=Budget(10**9, steps=60, seconds=3 * HOUR))
+BY_RULE = Budget(
+    pick(short=200, long=10**9), steps=pick(short=40, long=60), seconds=pick(short=75.0, long=HOUR)
+)
+AS_A_WHOLE = Budget(
+    pick(short=60, long=10**9), steps=pick(short=30, long=60), seconds=pick(short=90.0, long=3 * HOUR)
+)
 
 pytestmark = pytest.mark.timeout(0)  # a budget ends them
 
