@@ -100,7 +100,7 @@ def record(entry: Entry, *, again: bool) -> Recorded:
     statement = _INSERT_LOCKED if connection.vendor == "postgresql" else _INSERT
     with connection.cursor() as cursor:
         # An event that others are recording just now is waited for; one that is there is left alone.
-        cursor.execute(statement, list(values.values()))
+        cursor.execute(statement, [values[name] for name in _COLUMNS])
         if cursor.rowcount:
             return Recorded(is_new=True, handled=entry.handled)
         events = WebhookEvent.objects.using(connection.alias).filter(svix_id=entry.svix_id)
