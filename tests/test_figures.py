@@ -27,7 +27,8 @@ def test_tell__nobody_collects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_profiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(profiles.NAME, raising=False)
+    for name in (profiles.NAME, profiles.SHARE):
+        monkeypatch.delenv(name, raising=False)
     assert profiles.pick(short=1, long=2) == 1
     monkeypatch.setenv(profiles.NAME, "long")
     assert profiles.pick(short=1, long=2) == 2
