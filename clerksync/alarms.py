@@ -22,7 +22,7 @@ from clerksync import notices, reasons, status
 from clerksync.conf import settings
 from clerksync.logs import Log, told
 from clerksync.models import Alarm, AlarmWatch
-from clerksync.pace import LOOKS
+from clerksync.pace import LOOKS, SELDOM
 from clerksync.status import State, Status
 
 logger = logging.getLogger(__name__)
@@ -32,8 +32,6 @@ PATIENCE = timedelta(minutes=10)
 _MENDED_SOON = ("sync_failed", "sync_cut", "never_synced", "events_failed")
 #: Over is what has not been seen for so long: what comes and goes must not make two mails each time.
 CALM = timedelta(minutes=5)
-#: How often those look who are asked often.
-SELDOM = timedelta(minutes=1)
 
 
 def evaluate(found: Status | None = None, *, now: datetime | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 
 class Pace:
@@ -24,5 +25,7 @@ class Pace:
         return is_over
 
 
-#: Webhooks have somebody look for alarms.
-LOOKS = Pace(60)
+#: How often those look who are asked often.
+SELDOM = timedelta(minutes=1)
+#: When webhooks have somebody look.
+LOOKS = Pace(SELDOM.total_seconds())

@@ -53,6 +53,8 @@ def _run(script: str, arguments: list[str]) -> Done:
             runpy.run_path(script, run_name="__main__")
         except SystemExit as ended:
             status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+            if isinstance(ended.code, str):
+                print(ended.code, file=sys.stderr)  # noqa: T201  # as Python does
         sys.stdout.flush()
         sys.stderr.flush()
         return Done(status, _text(out), _text(err))
