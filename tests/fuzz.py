@@ -11,6 +11,7 @@ import argparse
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -20,9 +21,12 @@ from pathlib import Path
 
 import django
 
+from tests import figures
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("users", "events", "deliveries", "tokens")
 LONGEST = 16 * 1024
+_UNITS = re.compile(r"stat::number_of_executed_units:\s*(\d+)")
 _PIECES = (
     b"[", b"]", b"{", b"}", b'"', b"\\", b",", b":", b"null", b"true", b"-", b"0", b"1e400", b"\\u0000", b"\\ud800",
     b"\x00", b"\xff", b"\xe2\x90\x9b", b'"id"', b'"user_a"', b'"created_at"', b"9" * 400, b"[" * 300, b".", b" ",
@@ -46,8 +50,18 @@ def main() -> int:
     for target in options.target or TARGETS:
         command = [sys.executable, "-m", "tests.fuzz", "--here", f"--target={target}"]
         rest = [f"--seconds={options.seconds}", f"--seed={options.seed}", *(["--plain"] * options.plain)]
-        found += subprocess.run([*command, *rest], cwd=ROOT, check=False).returncode != 0
+        found += _watched([*command, *rest]) != 0
     return 1 if found else 0
+
+
+def _watched(command: list[str]) -> int:
+    """Run a target, its output going straight through; what atheris has counted is told as a figure."""
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        for line in process.stderr or ():
+            sys.stderr.write(line)
+            if units := _UNITS.match(line):
+                figures.tell("fuzz executions", int(units[1]))
+    return process.returncode
 
 
 def _run(name: str, seconds: float, seed: int, *, plain: bool) -> int:
