@@ -21,8 +21,9 @@ _SECONDS_BELOW = 100_000_000_000
 SECRET_TYPES = frozenset({"email.created", "sms.created"})
 #: Who was at the browser.
 _ATTRIBUTES = "event_attributes"
-#: A body without one of these names nothing that is never stored; a name may be escaped.
-_SIGNS = (b"\\u", *(path.rpartition(".")[2].encode() for path in salvage.NEVER_STORED))
+#: A body without one of these names nothing that is never stored, for a name may be escaped, and has each text in
+#: a form by which it is found again when its user is to be forgotten.
+_SIGNS = (b"\\u", b"\\/", *(path.rpartition(".")[2].encode() for path in salvage.NEVER_STORED))
 _MAX_TYPE = 100
 #: Whom an object that is no user belongs to: a session, a membership.
 _OWNER = re.compile(rb'"user_id"\s*:\s*"([\w-]{1,255})"')

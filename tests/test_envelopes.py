@@ -8,6 +8,7 @@ from collections.abc import Collection
 import pytest
 
 from clerksync.envelopes import MAX_AGE_MS, keep, observe, parse_event
+from clerksync.leaks import holds
 from clerksync.payloads import Kind, Observation, Parser
 from tests.deliveries import body_of
 from tests.observed import T0, user_json
@@ -55,9 +56,7 @@ def kept(body: bytes, *, exclude: Collection[str] = ()) -> str:
 
 
 #: Numbers and letters as Clerk writes them, and nobody else.
-_AS_SENT = (
-    b'{"id": "user_a", "updated_at":1767225600000, "ratio": 1.50e2, "first_name": "Zo\xc3\xab", "a": "\\/"}'
-)
+_AS_SENT = b'{"id": "user_a", "updated_at":1767225600000, "ratio": 1.50e2, "first_name": "Zo\xc3\xab", "a": "\\\\ \\""}'
 
 
 def test_keep__as_clerk_sent_it() -> None:
@@ -101,6 +100,13 @@ def test_keep__odd_values(value: bytes) -> None:
     text = kept(b'{"type": "user.updated", "data": {"id": "user_a", "x": %s}}' % value)
     assert "user_a" in text
     text.encode()
+
+
+def test_keep__texts_are_found_again() -> None:
+    """Whatever JSON may escape: an event of nobody that names a user is found by the user's texts."""
+    for written in (b"Quay 4\\/5", b"Quay 4\\u002f5", b"Quay 4/5"):
+        text = kept(b'{"type": "organization.created", "data": {"id": "org_1", "address": "%s"}}' % written)
+        assert holds(text, ["Quay 4/5"])
 
 
 def test_keep__nothing_of_excluded_parts() -> None:
