@@ -259,6 +259,12 @@ def test_absent__earlier_than_the_row_is_a_doubt() -> None:
     assert (row.state, row.doubt_reason) == ("active", Doubt.ABSENT)
 
 
+def test_absent__earlier_than_the_doubt_leaves_it_due() -> None:
+    """A sync raised the doubt while another one asked; its own read, right after, must not be put off."""
+    row = row_after(seen(1, 1), missed(9), absent(9))
+    assert (row.state, row.doubt_ms, row.retry_ms, row.doubt_tries) == ("active", T0 + 9, T0 + 9, 0)
+
+
 def test_missed__is_a_doubt_that_is_due_at_once() -> None:
     """Sweeps settle absences in the same run."""
     row = row_after(seen(1, 1), missed(5))

@@ -81,6 +81,7 @@ class Scene:
 
     def check(self) -> None:
         """How it has to end."""
-        assert differences(self.clerk) == {}
+        wrong = differences(self.clerk)
+        assert wrong == {}, (wrong, self.forks.said())
         assert not ClerkUser.objects.exclude(doubt_reason="").exists()
         assert not SyncRun.objects.filter(state=SyncRun.State.RUNNING).exists()
