@@ -15,7 +15,11 @@ from tests.convergence.playing import REPLAY
 ROOT = Path(__file__).resolve().parent.parent.parent
 FILE = "tests/convergence/test_machines.py"
 #: By machine.
-TESTS = {"Applying": "test_apply_rule", "Whole": "test_whole"}
+TESTS = {
+    "Applying": "test_apply_rule",
+    "Forgetful": "test_apply_rule__with_users_who_are_let_go_of",
+    "Whole": "test_whole",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

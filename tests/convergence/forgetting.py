@@ -1,10 +1,9 @@
-"""The mirror of the convergence tests, some of whose users are anonymized, removed or erased on the way."""
+"""The machine of the apply rule, some of whose users are anonymized, removed or erased on the way."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
@@ -15,8 +14,6 @@ from clerksync.models import ClerkUser, ForgottenUser
 from clerksync.payloads import Kind, Observation, Source, blank
 from clerksync.records import ERASED
 from tests.convergence.applying import Applying, databases
-from tests.convergence.playing import Budget, play
-from tests.profiles import pick
 from tests.routers import use_database
 
 CONTENT = tuple(name for name in UserFields.__struct_fields__ if name not in VOLATILE)
@@ -120,15 +117,3 @@ def assert_blank(user: ClerkUser) -> None:
     for name in CONTENT:
         value = getattr(user, name)
         assert value == ({} if name.endswith("_metadata") else getattr(NOTHING, name)), name
-
-
-BUDGET = Budget(
-    pick(short=30, long=10**9), steps=pick(short=40, long=60), seconds=pick(short=12.0, long=1800.0)
-)
-
-
-@pytest.mark.timeout(0)  # a budget ends it
-@pytest.mark.django_db(databases="__all__")
-def test_apply_rule__with_users_who_are_let_go_of() -> None:
-    """Nothing brings the erased back, and everything else ends as Clerk has it."""
-    play(Forgetful, BUDGET)
