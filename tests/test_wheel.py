@@ -163,18 +163,8 @@ def test_sample__is_set_up(sample: Sample) -> None:
     check_set_up(sample)
 
 
-def test_sample__syncs(sample: Sample, clerk: FakeClerk) -> None:
-    """It syncs."""
-    check_sync(sample, clerk)
-
-
-def test_sample__tests_itself_with_unittest(sample: Sample) -> None:
-    """The mixin serves it."""
-    check_unittest(sample)
-
-
-def test_sample__tests_itself_with_pytest(sample: Sample) -> None:
-    """The plugin serves it."""
+def test_sample__tests_itself(sample: Sample) -> None:
+    """The plugin serves it, and the mixin."""
     check_pytest(sample)
 
 

@@ -188,56 +188,65 @@ def test_demo__no_other_settings() -> None:
     assert "project.demo_settings alone" in done.stderr
 
 
-def test_serve__first_page_and_admin(tmp_path: Path) -> None:
-    """The site shows the users, escaped, and lets in who has the password of this run."""
+def test_serve__first_page_and_sign_in(tmp_path: Path) -> None:
+    """The site shows the users and lets in who has the password of this run; then a user signs in."""
     with demos.site(tmp_path / "demo.sqlite3") as (_, url, password):
-        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),
-            urllib.request.HTTPCookieProcessor(cookies := http.cookiejar.CookieJar()),
-        )
-        page = opener.open(url).read().decode()
-        assert page.count("<tr>") == 1 + 55
-        assert "&lt;b&gt;Fergus&lt;/b&gt;" in page
-        opener.open(f"{url}admin/login/").read()
-        token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
-        form = {"username": "demo", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-        answer = opener.open(f"{url}admin/login/", urllib.parse.urlencode(form).encode())
-        assert answer.url == f"{url}admin/"
-        dashboard = opener.open(f"{url}admin/clerksync/mirrorstate/").read().decode()
-        assert dashboard.count('class="clerksync-chart"') == 4
-        assert opener.open(f"{url}static/admin/css/base.css").status == 200
+        check_pages(url, password)
+        check_sign_in(url)
 
 
-def test_serve__sign_in_and_change(tmp_path: Path) -> None:
+def check_pages(url: str, password: str) -> None:
+    """The users are shown, escaped; the admin has its charts."""
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPCookieProcessor(cookies := http.cookiejar.CookieJar()),
+    )
+    page = opener.open(url).read().decode()
+    assert page.count("<tr>") == 1 + 55
+    assert "&lt;b&gt;Fergus&lt;/b&gt;" in page
+    opener.open(f"{url}admin/login/").read()
+    token = next(cookie.value for cookie in cookies if cookie.name == "csrftoken")
+    form = {"username": "demo", "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
+    answer = opener.open(f"{url}admin/login/", urllib.parse.urlencode(form).encode())
+    assert answer.url == f"{url}admin/"
+    dashboard = opener.open(f"{url}admin/clerksync/mirrorstate/").read().decode()
+    assert dashboard.count('class="clerksync-chart"') == 4
+    assert opener.open(f"{url}static/admin/css/base.css").status == 200
+
+
+def check_sign_in(url: str) -> None:
     """Signed in by a token of the fake Clerk, a change of the name arrives by a real webhook."""
-    with demos.site(tmp_path / "demo.sqlite3") as (_, url, _):
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}),
-            urllib.request.HTTPCookieProcessor(cookies := http.cookiejar.CookieJar()),
-        )
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}),
+        urllib.request.HTTPCookieProcessor(cookies := http.cookiejar.CookieJar()),
+    )
 
-        def post(path: str, **form: str) -> str:
-            token = next(cookie.value or "" for cookie in cookies if cookie.name == "csrftoken")
-            data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
-            page: str = opener.open(url + path, data).read().decode()
-            return page
+    def post(path: str, **form: str) -> str:
+        token = next(cookie.value or "" for cookie in cookies if cookie.name == "csrftoken")
+        data = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": token}).encode()
+        page: str = opener.open(url + path, data).read().decode()
+        return page
 
-        clerk_id = re.findall(r'name="clerk_id" value="(\w+)"', opener.open(url).read().decode())[0]
-        assert "<h1>You are" in post("session/sign-in/", clerk_id=clerk_id)
-        page = post("name/", first_name="Marin", last_name="Dahl", how="webhook")
-        assert page.count("<bdi>Marin Dahl</bdi>") == 3
-        assert "by a webhook" in page
+    clerk_id = re.findall(r'name="clerk_id" value="(\w+)"', opener.open(url).read().decode())[0]
+    assert "<h1>You are" in post("session/sign-in/", clerk_id=clerk_id)
+    page = post("name/", first_name="Marin", last_name="Dahl", how="webhook")
+    assert page.count("<bdi>Marin Dahl</bdi>") == 3
+    assert "by a webhook" in page
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to all processes of a console")
 def test_serve__ctrl_c(tmp_path: Path) -> None:
-    """Ctrl-C ends the site at once and without an error; the next site has another password."""
-    passwords = set()
+    """Ctrl-C ends the site at once and without an error; the next site has another password.
+
+    The file with the keys is there, for its owner alone, while the site runs, and no longer.
+    """
+    passwords, keys = set(), tmp_path / "demo.json"
     for _ in range(2):
         with demos.site(tmp_path / "demo.sqlite3") as (process, _, password):
             passwords.add(password)
+            assert keys.stat().st_mode & 0o077 == 0
             process.send_signal(signal.SIGINT)
             rest, _ = process.communicate(timeout=10)
-            assert (process.returncode, rest) == (0, "Stopped.\n")
+            assert (process.returncode, rest, keys.exists()) == (0, "Stopped.\n", False)
     assert len(passwords) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -27,11 +26,16 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield path
 
 
-def sent(database: Path, *options: str) -> str:
-    """What the command prints when all is well."""
-    done = demos.run(database, *options, name=NAME)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+def sent(database: Path, *events: list[str]) -> list[str]:
+    """What the command prints of each event when all is well."""
+    done = demos.run_all(database, [[NAME, *event] for event in events])
+    assert [(one.status, one.stderr) for one in done] == [(0, "")] * len(events)
+    return [one.stdout for one in done]
+
+
+def created(told: str) -> str:
+    """Of whom it tells."""
+    return told.split()[2].rstrip(":")
 
 
 def page(database: Path) -> str:
@@ -41,32 +45,35 @@ def page(database: Path) -> str:
     return text
 
 
-def newest(database: Path) -> str:
-    """The id of a new user, whom the table knows by an event."""
-    return sent(database, "user.created", "--first-name", "Ruddock").split()[2].rstrip(":")
-
-
 def test_updated__is_seen(database: Path) -> None:
-    """The newest user is meant unless one is named; a changed name is in the table when the command ends."""
-    clerk_id = newest(database)
-    assert sent(database, "user.updated", "--first-name", "Finlay").startswith(f"user.updated of {clerk_id}")
-    told = sent(database, "user.updated", "--user", clerk_id, "--first-name", "Marin", "--last-name", "Weir")
+    """The newest user is meant unless one is named; a changed name is in the table when the command ends.
+
+    A sign-in tells of its user as well.
+    """
+    first, second, third = sent(
+        database,
+        ["user.created", "--first-name", "Ruddock"],
+        ["user.updated", "--first-name", "Finlay"],
+        ["session.created"],
+    )
+    clerk_id = created(first)
+    assert second == f"user.updated of {clerk_id}: applied\n"
+    assert third.endswith(": applied\n")
+    names = ["--first-name", "Marin", "--last-name", "Weir"]
+    [told] = sent(database, ["user.updated", "--user", clerk_id, *names])
     assert told == f"user.updated of {clerk_id}: applied\n"
     assert re.search(rf">Marin Weir</bdi>.*{clerk_id}</code>", page(database))
 
 
-def test_session__of_a_user(database: Path) -> None:
-    """A sign-in tells of its user as well."""
-    assert sent(database, "session.created").endswith(": applied\n")
-
-
 def test_deleted__leaves_clerk_too(database: Path) -> None:
     """The user is deleted in the fake Clerk, and marked so in the table."""
-    clerk_id = newest(database)
-    assert sent(database, "user.deleted", "--user", clerk_id) == f"user.deleted of {clerk_id}: applied\n"
+    clerk_id = created(sent(database, ["user.created", "--first-name", "Ruddock"])[0])
+    deleted, again = demos.run_all(
+        database, [[NAME, event, "--user", clerk_id] for event in ("user.deleted", "user.updated")]
+    )
+    assert deleted == (0, f"user.deleted of {clerk_id}: applied\n", "")
     assert re.search(rf"{clerk_id}</code></td><td>deleted</td>", page(database))
-    again = demos.run(database, "user.updated", "--user", clerk_id, name=NAME)
-    assert (again.returncode, again.stdout) == (2, "")
+    assert (again.status, again.stdout) == (2, "")
     assert f"No user was found with id {clerk_id}" in again.stderr
 
 
@@ -94,16 +101,6 @@ def test_refused__by_the_site(database: Path, tmp_path: Path) -> None:
     done = demos.run(tmp_path / "demo.sqlite3", "user.updated", name=NAME)
     assert (done.returncode, done.stdout) == (1, "")
     assert "The site answered 400" in done.stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends Ctrl-C to all processes of a console")
-def test_state__removed_at_the_end(tmp_path: Path) -> None:
-    """The file with the keys is there, for its owner alone, while the site runs, and no longer."""
-    with demos.site(tmp_path / "demo.sqlite3") as (process, _, _):
-        assert (tmp_path / "demo.json").stat().st_mode & 0o077 == 0
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-    assert not (tmp_path / "demo.json").exists()
 
 
 def test_settings__of_a_project() -> None:
