@@ -95,7 +95,9 @@ class Visit:
     def faults(self, axe: str) -> list[str]:
         """What keeps people from using the page, as axe-core finds it: rule and places."""
         self.page.evaluate(axe)
-        found: list[dict[str, Any]] = self.page.evaluate("axe.run().then(told => told.violations)")
+        found: list[dict[str, Any]] = self.page.evaluate(
+            "axe.run({resultTypes: ['violations']}).then(told => told.violations)"
+        )
         return [
             f"{fault['impact']} {fault['id']}: {node['target']} {node['html'][:200]}"
             for fault in found

@@ -25,6 +25,7 @@ from clerksync.schedule import Part
 from clerksync.testing import FakeClerk
 from clerksync.testing.deliveries import WEBHOOK_SECRET
 from tests.clocks import RunningClock
+from tests.syncing import Syncer
 
 OURS = "https://app.harbour.test"
 
@@ -45,8 +46,8 @@ def make_sound(settings: Any, clerk: FakeClerk, *, files: Path) -> None:
     settings.CLERKSYNC_LINK_USERS = True
     settings.CLERKSYNC_LINK_BY = ["verified_email"]
     user = clerk.create_user(email="maren@harbour-works.io")
-    for arguments in ((), ("--incremental",)):
-        call_command("sync_clerk_users", *arguments, "--no-progress", stdout=io.StringIO())
+    syncer = Syncer(clerk)
+    assert (syncer.full().error, syncer.incremental().error) == (None, None)
     assert clerk.send_webhook("user.updated", user).status_code == 200
     later = timezone.now() + timedelta(hours=1)
     ScheduledJob.objects.bulk_create(ScheduledJob(part=part, next_at=later) for part in Part)
