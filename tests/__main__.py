@@ -73,7 +73,7 @@ UNMEASURED = (
     "tests/test_wheel.py",
     "tests/testing/test_contract.py",
 )
-#: What depends on Clerk's side or on the browser's and not on the database, and takes minutes.
+#: What depends on Clerk's side, on time or on the browser, and hardly on the database, and takes minutes.
 ONCE = (
     "tests/api/test_authentication.py",
     "tests/api/test_schemathesis.py",
@@ -84,8 +84,10 @@ ONCE = (
     "tests/hostile/test_generated.py",
     "tests/hostile/test_injection.py",
     "tests/project",
+    "tests/test_alarm_causes.py",
     "tests/test_benchmarks.py",
     "tests/test_readme.py",
+    "tests/test_watermarks.py",
 )
 PLAIN = (sys.executable, "-m", "pytest")
 #: One more than there are processors, since tests wait for processes; more than four wait for the database.
