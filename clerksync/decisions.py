@@ -268,8 +268,6 @@ def _decide_absent(row: Row | None, observation: Observation) -> Decision:
         return leave_open(
             msgspec.structs.replace(row, doubt_reason=Doubt.ABSENT), Doubt.ABSENT, observation.observed_ms
         )
-    if row.doubt_reason and not later:
-        return Decision(Outcome.DOUBTED)  # asked before this doubt arose, which is due its own read
     old_enough = (row.created_ms or 0) + MIN_AGE_MS <= observation.observed_ms
     if row.state == ACTIVE and later and old_enough:
         return bury(settle(row, observation.observed_ms), observation, by="absence")

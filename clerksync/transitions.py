@@ -73,7 +73,14 @@ def doubt(row: Row, reason: Doubt, at_ms: int) -> Decision:
 
 
 def leave_open(row: Row, reason: Doubt, at_ms: int) -> Decision:
-    """A read by id that settled nothing: try again later, and later each time."""
+    """A read by id that settled nothing: try again later, and later each time.
+
+    The distance grows with tries that Clerk did not answer, and not with readers who asked at the same time.
+    """
+    if row.doubt_reason and at_ms <= max(row.observed_ms, row.doubt_ms):
+        return Decision(Outcome.DOUBTED)  # asked before this doubt arose, which is due its own read
+    if row.doubt_tries and at_ms < row.retry_ms - SETTLE_MS:
+        return Decision(Outcome.DOUBTED, row)  # one of pages, or of another sync: not the try that is due
     tries = row.doubt_tries + 1
     again = msgspec.structs.replace(
         row,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -244,12 +245,13 @@ def test_absent__a_user_of_less_than_a_minute_stays(age: int, state: str) -> Non
 
 
 def test_absent__an_incomplete_row_stays_in_doubt() -> None:
-    """Nobody knows how old it is; the tries grow further apart."""
-    rows = [row_after(partial(seen(5, 5)), *[absent(9)] * tries) for tries in (1, 2, 3)]
-    assert [(row.state, row.retry_ms - T0 - 9) for row in rows] == [
-        ("incomplete", 60_000),
-        ("incomplete", 120_000),
-        ("incomplete", 240_000),
+    """Nobody knows how old it is; the tries, each when it is due, grow further apart."""
+    reads = [absent(9), absent(60_009), absent(180_009)]
+    rows = [row_after(partial(seen(5, 5)), *reads[:tries]) for tries in (1, 2, 3)]
+    assert [(row.state, row.doubt_reason, row.retry_ms - T0 - 9) for row in rows] == [
+        ("incomplete", Doubt.ABSENT, 60_000),
+        ("incomplete", Doubt.ABSENT, 180_000),
+        ("incomplete", Doubt.ABSENT, 420_000),
     ]
 
 
@@ -263,6 +265,32 @@ def test_absent__earlier_than_the_doubt_leaves_it_due() -> None:
     """A sync raised the doubt while another one asked; its own read, right after, must not be put off."""
     row = row_after(seen(1, 1), missed(9), absent(9))
     assert (row.state, row.doubt_ms, row.retry_ms, row.doubt_tries) == ("active", T0 + 9, T0 + 9, 0)
+
+
+#: Reads by id that settle nothing, of active and of incomplete rows.
+UNSETTLED: dict[str, tuple[Observation, Callable[[int], Observation]]] = {
+    "unreadable": (seen(1, 1), lambda s: partial(seen(1, s, source=Source.GET))),
+    "absent, incomplete": (partial(seen(1, 1)), absent),
+    "absent, too young": (seen(1, 1, created_at=T0), absent),
+}
+
+
+@pytest.mark.parametrize("name", UNSETTLED)
+def test_open__reads_beside_the_one_that_is_due(name: str) -> None:
+    """The distance grows with tries, and not with readers who ask at the same time, or pages that do in between."""
+    first, read = UNSETTLED[name]
+    rows = [row_after(first, missed(9), *map(read, times)) for times in ([10], [10, 11, 30_000])]
+    assert [(row.doubt_tries, row.retry_ms - T0) for row in rows] == [(1, 60_010)] * 2
+    due = row_after(first, missed(9), *map(read, [10, 11, 58_000]))  # Clerk's Date may be behind by a little
+    assert (due.doubt_tries, due.retry_ms - T0) == (2, 178_000)
+
+
+@pytest.mark.parametrize("name", UNSETTLED)
+def test_open__read_from_before_the_doubt(name: str) -> None:
+    """Whatever it says, the doubt stays as it is, and due its own read."""
+    first, read = UNSETTLED[name]
+    before = row_after(first, missed(9))
+    assert row_after(first, missed(9), read(8), read(9)) == before
 
 
 def test_missed__is_a_doubt_that_is_due_at_once() -> None:
