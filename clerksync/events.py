@@ -21,7 +21,7 @@ from clerksync.envelopes import Event, keep, observe, parse_event
 from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
 from clerksync.models import WebhookEvent
-from clerksync.payloads import Kind, Observation, Parser, Source
+from clerksync.payloads import Kind, Observation, Parser, unlisted
 from clerksync.records import Outcome, Row, is_blank
 from clerksync.webhooks import Delivery
 
@@ -102,24 +102,17 @@ def _judge(event: Event, delivery: Delivery) -> _Verdict:
     observations: tuple[Observation, ...] = (observation,)
     is_new = row is None and observation.kind is Kind.USER
     if is_new and deletes_ms is not None and observation.observed_ms <= deletes_ms:
-        observations += (_unlisted(observation, deletes_ms),)
+        # A walk that began after the event has not shown its user, who may be gone: if the event of the delete
+        # is lost, nothing but this doubt would tell before the next walk. Judged after the event.
+        missed = unlisted(
+            clerk_id,
+            observed_ms=deletes_ms,
+            provenance=observation.provenance,
+            updated_ms=observation.updated_ms,
+        )
+        observations += (missed,)
     state, reason = _state_of(fold(row, observations).outcome)
     return _Verdict(state, reason, observations, row, clerk_id)
-
-
-def _unlisted(observation: Observation, deletes_ms: int) -> Observation:
-    """What a walk has shown that began after the event, and after which the user is not in the table.
-
-    Its user may be gone: if the event of the delete is lost, nothing but the doubt would tell before the next walk.
-    """
-    return Observation(
-        clerk_id=observation.clerk_id,
-        source=Source.LIST,
-        kind=Kind.MISSED,
-        updated_ms=observation.updated_ms,  # judged after the event
-        observed_ms=deletes_ms,
-        provenance=observation.provenance,
-    )
 
 
 def _state_of(outcome: Outcome) -> tuple[WebhookEvent.State, str]:

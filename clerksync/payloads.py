@@ -91,6 +91,18 @@ def blank(clerk_id: str, kind: Kind, *, observed_ms: int) -> Observation:
     )
 
 
+def unlisted(clerk_id: str, *, observed_ms: int, provenance: str, updated_ms: int = 0) -> Observation:
+    """What a list says of a user whom it should show, and lacks."""
+    return Observation(
+        clerk_id=clerk_id,
+        source=Source.LIST,
+        kind=Kind.MISSED,
+        updated_ms=updated_ms,
+        observed_ms=observed_ms,
+        provenance=provenance,
+    )
+
+
 class Parser:
     """Turns JSON into observations under the settings that shape what is stored."""
 

@@ -191,7 +191,7 @@ class Runner:
             self.watch.on_page(page, self.checkpoint.seen)
 
     def writing(self) -> AbstractContextManager[None]:
-        """A transaction for something else than users."""
+        """A transaction under the lease, if there is one."""
         return nullcontext() if self.lease is None else self.lease.writing()
 
     def _renew(self) -> None:

@@ -16,7 +16,7 @@ from clerksync import mirror
 from clerksync.answers import Page
 from clerksync.client import ClerkClient, Walked
 from clerksync.pages import Checkpoint, PageWriter, SweptPage, unreadable
-from clerksync.payloads import Kind, Observation, Source
+from clerksync.payloads import Observation, unlisted
 from clerksync.records import DELETED, Row
 from clerksync.rows import is_below
 from clerksync.seals import Head
@@ -85,7 +85,8 @@ class Sweep:
         missing = sorted(
             clerk_id for clerk_id, row in rows.items() if clerk_id not in known and row.state != DELETED
         )
-        doubted = [self._missed(clerk_id, walked) for clerk_id in missing if self.mark_missing]
+        at_ms, by = walked.observed_ms or 0, self.writer.provenance
+        doubted = [unlisted(one, observed_ms=at_ms, provenance=by) for one in missing if self.mark_missing]
         stored, read = self._complete(walked.items, rows)
         changes = self.writer.apply([*read, *doubted], rows)
         place = f"after {self.checkpoint.cursor}" if self.checkpoint.cursor else "of the list"
@@ -119,15 +120,6 @@ class Sweep:
         if not walked.is_last and walked.cursor_ms is None:
             return None
         return Window(self.checkpoint.cursor_ms, None if walked.is_last else walked.cursor_ms)
-
-    def _missed(self, clerk_id: str, walked: Walked[Item]) -> Observation:
-        return Observation(
-            clerk_id=clerk_id,
-            source=Source.LIST,
-            kind=Kind.MISSED,
-            observed_ms=walked.observed_ms or 0,
-            provenance=self.writer.provenance,
-        )
 
     def _advanced(self, walked: Walked[Item]) -> Checkpoint:
         """The checkpoint after this page."""

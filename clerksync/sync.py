@@ -7,16 +7,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from django.db.models import Min
+from django.db.models.functions import Coalesce
 from msgspec import Struct
 
-from clerksync import census, instances, leases, misses, runs, watermarks
+from clerksync import census, instances, leases, mirror, misses, runs, watermarks
 from clerksync.client import ClerkClient, Instance
 from clerksync.exceptions import SyncIncomplete
 from clerksync.leases import Lease
 from clerksync.models import ClerkUser, SyncRun
 from clerksync.pages import SweptPage
 from clerksync.paging import count_is_plausible
-from clerksync.payloads import Parser
+from clerksync.payloads import Parser, Source, unlisted
 from clerksync.records import ACTIVE, Doubt
 from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.sweep import Sweep
@@ -115,6 +117,8 @@ class _FullSync(Runner):
         self._check_count()
         self._finish_walk()
         deleted = self.tally.counts["deleted"]
+        if self.deletes:
+            self._doubt_latecomers()
         self.drain(also=self.missing)
         if self.deletes and self.run is not None:
             self._finish_deletes(self.tally.counts["deleted"] - deleted)
@@ -148,6 +152,26 @@ class _FullSync(Runner):
 
     def _finish_deletes(self, found: int) -> None:
         self.tally.counts.update(misses.judge_deletes(found, self.known, now_ms=self.client.now_ms()))
-        if not ClerkUser.objects.needs_refresh().filter(state=ACTIVE, doubt_reason=Doubt.ABSENT).exists():
-            self.advance(deletes_ms=self.checkpoint.started_ms)  # else somebody missing could not be judged
+        self._doubt_latecomers()  # those of the drain's own time
+        missing = ClerkUser.objects.needs_refresh().filter(state=ACTIVE, doubt_reason=Doubt.ABSENT)
+        # Some of the missing may be gone, and could not be judged; but nobody is deleted before being created.
+        first_ms = missing.aggregate(first_ms=Min(Coalesce("created_ms", 0)))["first_ms"]
+        started_ms = self.checkpoint.started_ms
+        if started_ms is not None:
+            self.advance(deletes_ms=started_ms if first_ms is None else min(started_ms, first_ms))
         census.take()
+
+    def _doubt_latecomers(self) -> None:
+        """Doubt whom an event has brought that is older than the walk, which may have passed their place before.
+
+        Such users may have been gone when it began, and then no list of this walk could miss them.
+        """
+        started_ms = self.checkpoint.started_ms
+        if self.run is None or started_ms is None:
+            return
+        late = ClerkUser.objects.active().filter(doubt_reason="", source=Source.WEBHOOK.value)
+        late = late.filter(first_seen__gte=self.run.started_at, observed_ms__lte=started_ms)
+        if ids := list(late.values_list("pk", flat=True)):
+            with self.writing():
+                by = self.writer.provenance
+                mirror.apply([unlisted(one, observed_ms=started_ms, provenance=by) for one in ids])
