@@ -7,18 +7,20 @@ answer counts only if it holds the control and nobody who was not asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence, Set
 from datetime import datetime
-from itertools import islice
+from itertools import count, islice
 from typing import NamedTuple
 
 import msgspec
 from django.db import transaction
+from django.db.models import Case, When
 
 from clerksync import mirror
 from clerksync.breaker import check_deletes
 from clerksync.client import ClerkClient
 from clerksync.exceptions import DeletesRefused, FilterIgnored
+from clerksync.managers import ClerkUserQuerySet
 from clerksync.mirror import Change
 from clerksync.models import ClerkUser
 from clerksync.payloads import Kind, Observation, Parser, Source
@@ -28,7 +30,9 @@ from clerksync.salvage import escape_text
 
 #: One less than Clerk takes in a filter: the last place is the control's.
 BATCH = 99
-MAX_CONTROLS = 3
+#: Whoever is this old is known to all replicas.
+SETTLED_MS = 10 * 60_000
+_PIECE = 100
 
 
 class _Answer(NamedTuple):
@@ -81,10 +85,15 @@ class Drain:
         self.known_before = known_before
         self._reader = Reader(client, parser, provenance=provenance)
         self._controls: list[str] = []
+        self._candidates: Iterator[str] = iter(())
 
     def due(self, *, now_ms: int, batch: int = 10_000) -> list[str]:
-        """The users in doubt whose time has come, longest waiting first."""
-        waiting = ClerkUser.objects.needs_refresh().filter(retry_ms__lte=now_ms).order_by("retry_ms", "pk")
+        """The users in doubt whose time has come, longest waiting first; the missing last.
+
+        Whom the breaker does not let go stays due, and must not keep the others waiting.
+        """
+        waiting = ClerkUser.objects.needs_refresh().filter(retry_ms__lte=now_ms)
+        waiting = waiting.order_by(Case(When(doubt_reason=Doubt.ABSENT, then=1), default=0), "retry_ms", "pk")
         return list(waiting.values_list("pk", flat=True)[:batch])
 
     def next_due(self, *, after_ms: int, within_ms: int, done: Container[str]) -> int | None:
@@ -105,7 +114,8 @@ class Drain:
             FilterIgnored: Clerk's answers make no sense; nobody was buried.
             DeletesRefused: More users are gone than may be deleted; nobody was buried.
         """
-        self._controls = self._find_controls(set(ids))
+        self._candidates = self._find_controls(set(ids))
+        self._controls = list(islice(self._candidates, 1))
         changes = self._skip([clerk_id for clerk_id in ids if not _is_askable(clerk_id)])
         ids = [clerk_id for clerk_id in ids if _is_askable(clerk_id)]
         missing: dict[str, int] = {}
@@ -123,7 +133,7 @@ class Drain:
             back = [
                 clerk_id for clerk_id in found & rows.keys() if rows[clerk_id].doubt_reason == Doubt.ABSENT
             ]
-            self._controls = self._controls or sorted(back)[:MAX_CONTROLS]
+            self._controls = self._controls or sorted(back)[:3]
         return changes | (self._judge_missing(missing) if self.judge_missing else {})
 
     def _judge_missing(self, missing: dict[str, int]) -> dict[str, Change]:
@@ -162,19 +172,23 @@ class Drain:
         """Users whom Clerk cannot be asked for stay in doubt; an id that no row has is nobody's."""
         known = mirror.read(clerk_id for clerk_id in ids if escape_text(clerk_id) == clerk_id)
         unknown = dict.fromkeys(ids, Change(Outcome.UNCHANGED))
-        return unknown | self._apply(
-            [self._reader.unreadable(clerk_id, "not an id of Clerk's") for clerk_id in known]
-        )
+        unreadable = [self._reader.unreadable(clerk_id, "not an id of Clerk's") for clerk_id in known]
+        return unknown | self._apply([later_than(known, observation) for observation in unreadable])
 
     def _ask(self, asked: Sequence[str]) -> _Answer:
         """List these users and a control."""
+        shown = False
         while self._controls:
             control = self._controls[0]
             answer = self._list([*asked, control])
             if any(observation.clerk_id == control for observation in answer.found):
                 wanted = set(asked)
                 return answer._replace(found=[seen for seen in answer.found if seen.clerk_id in wanted])
-            self._drop_control(control)
+            shown = self._drop_control(control) or shown
+            if shown and not self._controls:
+                raise FilterIgnored(
+                    "Clerk's list lacks users whom it shows by id; nobody was deleted. Try again later"
+                )
             if not self._controls and self.max_deletes is None:
                 raise FilterIgnored(
                     "Clerk's list lacks users who were there a moment ago; nobody was deleted. "
@@ -182,14 +196,15 @@ class Drain:
                 )
         return self._list(asked)
 
-    def _drop_control(self, control: str) -> None:
-        """A control that did not come may itself be gone, which a read by id tells."""
+    def _drop_control(self, control: str) -> bool:
+        """A control that did not come may itself be gone, or unreadable; whether a read by id shows the user."""
+        self._controls = self._controls[1:] or list(islice(self._candidates, 1))
         observation = self._reader.read(control)
         if observation.kind is not Kind.ABSENT:
-            raise FilterIgnored("Clerk's list lacks a user whom it shows by id; nobody was deleted")
-        self._controls.remove(control)
+            return True
         missed = msgspec.structs.replace(observation, source=Source.LIST, kind=Kind.MISSED)
         self._apply([later_than(mirror.read([control]), missed)])
+        return False
 
     def _list(self, ids: Sequence[str]) -> _Answer:
         page, found = self.client.users_by_id(
@@ -201,14 +216,26 @@ class Drain:
         observed_ms = self.client.now_ms() if page.observed_ms is None else page.observed_ms
         return _Answer([observation for observation in found if observation.clerk_id], observed_ms)
 
-    def _find_controls(self, ids: set[str]) -> list[str]:
-        """A few users who should be there: the newest ones without a doubt."""
-        trusted = ClerkUser.objects.active().filter(doubt_reason="").order_by("-created_ms", "pk")
+    def _find_controls(self, ids: set[str]) -> Iterator[str]:
+        """A few users without a doubt who should be there, each another way, for no way is always right.
+
+        Not every replica need know the newest user; the newest of those whom all know may have been thrown out
+        with a crowd; and the oldest is not on the first page, if Clerk ignores how long it is to be.
+        """
+        trusted = ClerkUser.objects.active().filter(doubt_reason="", created_ms__isnull=False)
         if self.known_before is not None:
             trusted = trusted.filter(first_seen__lt=self.known_before)
-        newest = trusted.values_list("pk", flat=True).iterator(chunk_size=200)
-        fit = (clerk_id for clerk_id in newest if clerk_id not in ids and _is_askable(clerk_id))
-        return list(islice(fit, MAX_CONTROLS))
+        settled = trusted.filter(created_ms__lte=self.client.now_ms() - SETTLED_MS)
+        chosen: set[str] = set()
+        for users in (
+            settled.order_by("-created_ms", "pk"),
+            trusted.order_by("created_ms", "pk"),
+            trusted.order_by("-created_ms", "pk"),
+        ):
+            clerk_id = _first_fit(users, unfit=ids | chosen)
+            if clerk_id is not None:
+                chosen.add(clerk_id)
+                yield clerk_id
 
     def _apply(self, observations: list[Observation]) -> dict[str, Change]:
         if not observations:
@@ -223,6 +250,18 @@ class Drain:
                 with_fields=self.dry_run,
                 dry_run=self.dry_run,
             )
+
+
+def _first_fit(users: ClerkUserQuerySet, *, unfit: Set[str]) -> str | None:
+    """The first of these users who can be a control; read in pieces, and no cursor stays open meanwhile."""
+    for start in count(step=_PIECE):
+        piece = list(users.values_list("pk", flat=True)[start : start + _PIECE])
+        for clerk_id in piece:
+            if clerk_id not in unfit and _is_askable(clerk_id):
+                return clerk_id
+        if len(piece) < _PIECE:
+            return None
+    return None
 
 
 def _is_askable(clerk_id: str) -> bool:

@@ -9,10 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
+from clerksync import pagereads
+from clerksync.drain import Drain
 from clerksync.exceptions import ClerkSyncError, DeletesRefused, FilterIgnored, SyncIncomplete
 from clerksync.models import ClerkUser, MirrorState, SyncRun
+from clerksync.payloads import Parser
+from clerksync.refresh import sync_pending
 from clerksync.testing import FakeClerk, Request, Response
-from tests.syncing import COUNT, LISTS, READS, Syncer, differences, last_run
+from tests.syncing import COUNT, LISTS, READS, Syncer, differences, last_run, synced
 
 pytestmark = pytest.mark.django_db
 
@@ -160,11 +164,85 @@ def test_control__asked_for_with_every_batch(syncer: Syncer) -> None:
 def test_control__gone_itself(syncer: Syncer) -> None:
     """A control who was deleted a moment ago is replaced by another, and buried as well."""
     ids = missing_users(syncer, 2, of=30)
-    newest = ids[-1]
-    before_filter(syncer.clerk, lambda: syncer.clerk.delete_user(newest))
+    controls: list[str] = []
+
+    def delete_control(request: Request) -> None:
+        asked = {value for name, value in request.query if name == "user_id"}
+        if asked and not controls:
+            controls.extend(asked - set(ids[:2]))
+            syncer.clerk.delete_user(*controls)
+
+    syncer.clerk.fail("callback", call=delete_control, on=LISTS, times=None)
     assert syncer.full().counts["deleted"] == 3
-    assert ClerkUser.objects.deleted().filter(pk=newest).exists()
+    assert ClerkUser.objects.deleted().filter(pk__in=controls).exists()
     assert differences(syncer.clerk) == {}
+
+
+def doubt(clerk: FakeClerk, clerk_id: str) -> None:
+    """Have the user in doubt, and wait until that is due."""
+    pagereads.mark(clerk_id, clerk.clock.now_ms())
+    clerk.advance(seconds=60)
+
+
+def test_control__new_user(syncer: Syncer) -> None:
+    """The list may come from a replica that does not know the newest user yet: nobody needs to wait for that."""
+    ids = synced(syncer, 20)
+    doubt(syncer.clerk, ids[3])
+    syncer.clerk.update_user(ids[3], first_name="Right")
+    new = syncer.clerk.create_user()
+    syncer.clerk.send_webhook("user.created", new)
+
+    def without_the_new(request: Request) -> Response:
+        asked = [value for name, value in request.query if name == "user_id" and value != new["id"]]
+        return Response(200, body=msgspec.json.encode([syncer.clerk.get(one) for one in asked]))
+
+    syncer.clerk.fail("callback", call=without_the_new, on=LISTS)
+    with syncer.client() as client:
+        assert sync_pending(client).error is None
+    assert differences(syncer.clerk) == {}
+
+
+def test_control__unlisted(syncer: Syncer) -> None:
+    """Whom the list lacks and a read by id shows, as one whose JSON in lists is broken, makes room for another."""
+    ids = missing_users(syncer, 2, of=30)
+    controls: list[str] = []
+
+    def without_the_first(request: Request) -> Response | None:
+        asked = [value for name, value in request.query if name == "user_id"]
+        if not asked:
+            return None
+        controls.extend(one for one in asked if not controls and one not in ids[:2])
+        shown = [syncer.clerk.get(one) for one in asked if one in syncer.clerk and one not in controls]
+        return Response(200, body=msgspec.json.encode(shown))
+
+    syncer.clerk.fail("callback", call=without_the_first, on=LISTS, times=None)
+    report = syncer.full()
+    assert (report.error, report.counts["deleted"]) == (None, 2)
+    assert differences(syncer.clerk) == {}
+
+
+def test_control__newest_left_in_a_crowd(syncer: Syncer) -> None:
+    """Robots are thrown out and no event of that comes: others in doubt are read all the same."""
+    ids = synced(syncer, 100)
+    doubt(syncer.clerk, ids[50])
+    syncer.clerk.update_user(ids[50], first_name="Right")
+    for clerk_id in ids[-30:]:
+        syncer.clerk.delete_user(clerk_id)
+    with syncer.client() as client:
+        assert sync_pending(client).error is None
+    assert differences(syncer.clerk).keys() == set(ids[-30:])
+
+
+def test_due__refused_deletes_come_last(syncer: Syncer) -> None:
+    """However many users the breaker does not let go, others in doubt have their turn."""
+    ids = missing_users(syncer, 40, of=100)
+    assert isinstance(syncer.full().error, DeletesRefused)
+    doubt(syncer.clerk, ids[50])
+    doubt(syncer.clerk, ids[60])
+    with syncer.client() as client:
+        due = Drain(client, Parser()).due(now_ms=syncer.clerk.clock.now_ms(), batch=30)
+    assert due[:2] == [ids[50], ids[60]]
+    assert set(due[2:]) < set(ids[:40])
 
 
 def before_filter(clerk: FakeClerk, change: Callable[[], object]) -> None:
