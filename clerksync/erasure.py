@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from django.db.models import ProtectedError, Q, RestrictedError
 from django.utils import timezone
 
 from clerksync import djangousers, known, mentions, mirror, signals, userlocks
+from clerksync.breaker import WINDOW
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized, SyncInterrupted
 from clerksync.logs import Log, told
@@ -85,33 +86,50 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
     done = {"anonymized": 0, "removed": 0}
     if settings.ON_DELETE == "keep":
         return done
-    removes = settings.ON_DELETE == "delete"
-    name = "removed" if removes else "anonymized"
-    due = _due(removes=removes)
-    needed = mentions.of_open_runs() if removes else set()
-    if removes:
+    due, now = _due(), timezone.now()
+    if settings.ON_DELETE == "delete":
+        # The breaker counts the rows of whom nobody but a sync found gone: they stay for its time, though blank.
+        counted = Q(deleted_by="absence", deleted_at__gt=now - WINDOW)
+        removable = due.filter(last_written__lt=now - QUIET).exclude(counted)
+        due = due.filter(counted)
+        needed = mentions.of_open_runs()
         # Before anybody is removed, or nobody would make up for it if this is cut short.
         with _transaction():
-            mentions.remove_from_books(set(due.values_list("pk", flat=True)) - needed)
-    for ids in _batches(due, without=needed):
-        try:
-            done[name] += _remove(ids) if removes else anonymize(ids, for_good=False)[_TABLE]
-        except NotAnonymized as error:
-            logger.error("%s; the next run tries again", error, extra=told(Log.ERASURE_FAILED))
-        if stop is not None and stop.is_set():
-            raise SyncInterrupted(f"stopped after {done[name]} deleted users; the next run goes on")
+            mentions.remove_from_books(set(removable.values_list("pk", flat=True)) - needed)
+        for ids in _batches(removable, without=needed):
+            done["removed"] += _guarded(partial(_remove, ids))
+            _heed(stop, done)
+    for ids in _batches(due.exclude(digest__in=BLANK)):
+        done["anonymized"] += _guarded(partial(_blank, ids))
+        _heed(stop, done)
     return done
 
 
-def _due(*, removes: bool) -> ClerkUserQuerySet:
+def _due() -> ClerkUserQuerySet:
     """The deleted users whose time has come."""
-    now = timezone.now()
-    until = now - timedelta(days=settings.ANONYMIZE_AFTER_DAYS)
-    due = _users().deleted().filter(doubt_reason="", deleted_at__lte=until)
-    return due.filter(last_written__lt=now - QUIET) if removes else due.exclude(digest__in=BLANK)
+    until = timezone.now() - timedelta(days=settings.ANONYMIZE_AFTER_DAYS)
+    return _users().deleted().filter(doubt_reason="", deleted_at__lte=until)
 
 
-def _batches(due: ClerkUserQuerySet, *, without: Collection[str]) -> Iterator[list[str]]:
+def _blank(ids: Sequence[str]) -> int:
+    return anonymize(ids, for_good=False)[_TABLE]
+
+
+def _guarded(work: Callable[[], int]) -> int:
+    """A batch; what the project's own code fails for is left to the next run."""
+    try:
+        return work()
+    except NotAnonymized as error:
+        logger.error("%s; the next run tries again", error, extra=told(Log.ERASURE_FAILED))
+        return 0
+
+
+def _heed(stop: Event | None, done: dict[str, int]) -> None:
+    if stop is not None and stop.is_set():
+        raise SyncInterrupted(f"stopped after {sum(done.values())} deleted users; the next run goes on")
+
+
+def _batches(due: ClerkUserQuerySet, *, without: Collection[str] = ()) -> Iterator[list[str]]:
     """Their ids, those first who left first."""
     # Where the project has code of its own for each user, a failure costs this user only.
     size = BATCH if djangousers.anonymizer() is None else 1

@@ -18,7 +18,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from clerksync import erasure, erasure_checks, forgotten, leaks, retention, signals, subjects
+from clerksync import breaker, erasure, erasure_checks, forgotten, leaks, retention, signals, subjects
 from clerksync.exceptions import SyncInterrupted
 from clerksync.models import ClerkUser, ForgottenUser, SyncRun, WebhookEvent
 from clerksync.testing import FakeClerk
@@ -26,14 +26,14 @@ from tests.deliveries import body_of, deliver
 from tests.erasing import add_person, row
 from tests.links import linking_on
 from tests.observed import user_json
-from tests.syncing import Syncer
+from tests.syncing import Syncer, synced
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def person(clerk_server: FakeClerk) -> str:
-    """Somebody who has left, with a tombstone that is an hour old."""
+    """Somebody who has left, with a tombstone that is a day old."""
     clerk_id = add_person(clerk_server)
     clerk_server.delete_user(clerk_id)
     Syncer(clerk_server).full()
@@ -41,12 +41,10 @@ def person(clerk_server: FakeClerk) -> str:
     return clerk_id
 
 
-def age() -> None:
+def age(*, hours: int = 25) -> None:
     """Let all rows be older, and the deletes as well."""
-    two_hours = timedelta(hours=2)
-    ClerkUser.objects.update(
-        last_written=F("last_written") - two_hours, deleted_at=F("deleted_at") - two_hours
-    )
+    passed = timedelta(hours=hours)
+    ClerkUser.objects.update(last_written=F("last_written") - passed, deleted_at=F("deleted_at") - passed)
 
 
 def prune(how: str, **options: Any) -> dict[str, int]:
@@ -194,6 +192,33 @@ def test_delete__a_mistake_heals(clerk_server: FakeClerk) -> None:
     clerk_server.advance(seconds=60)
     assert Syncer(clerk_server).full().counts["revived"] == 1
     assert (row(clerk_id).first_name, ForgottenUser.objects.count()) == ("Isla", 0)
+
+
+def test_delete__breaker_still_counts(clerk_server: FakeClerk) -> None:
+    """Who was found gone is blanked at once, and removed when the limit of deletes counts it no longer."""
+    syncer = Syncer(clerk_server)
+    ids = synced(syncer, 40)
+    for clerk_id in ids[:8]:
+        clerk_server.delete_user(clerk_id)
+    assert syncer.full().counts["deleted"] == 8
+    left = breaker.remaining_deletes(now_ms=clerk_server.clock.now_ms())
+    age(hours=2)
+    assert prune("delete") == {"anonymized": 8, "removed": 0}
+    assert all(row(clerk_id).is_anonymized for clerk_id in ids[:8])
+    assert breaker.remaining_deletes(now_ms=clerk_server.clock.now_ms()) == left == 0
+    age()
+    assert prune("delete") == {"anonymized": 0, "removed": 8}
+
+
+def test_delete__told_by_an_event(clerk_server: FakeClerk) -> None:
+    """That is no mistake of a list's: the row goes after an hour."""
+    syncer = Syncer(clerk_server)
+    user = clerk_server.get(synced(syncer, 3)[0])
+    clerk_server.delete_user(user["id"])
+    clerk_server.send_webhook("user.deleted", user)
+    assert row(user["id"]).deleted_by == "event"
+    age(hours=2)
+    assert prune("delete") == {"anonymized": 0, "removed": 1}
 
 
 def test_delete__too_early(person: str) -> None:
