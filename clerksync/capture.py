@@ -195,6 +195,7 @@ class _Capture:
             pagereads.read_user(self.clerk_id)
         except DeletesRefused as error:
             quiet.warn(logger, Log.READ_FAILED, "A user whom Clerk no longer shows stays: %s", error)
+            self._put_in_doubt()
         except (ClerkSyncError, ImproperlyConfigured) as error:
             if isinstance(error, ClerkUnavailable) and not isinstance(error, BudgetSpent):
                 outage.begin()

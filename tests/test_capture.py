@@ -348,7 +348,8 @@ def test_breaker__logged_and_kept(clerk: FakeClerk, known: str) -> None:
     clerk.advance(seconds=120)
     age(known, 301)
     with override_settings(CLERKSYNC_MAX_DELETES=0):
-        assert (capture(claims_of(clerk, known)) or ClerkUser()).state == "active"
+        kept = capture(claims_of(clerk, known)) or ClerkUser()
+    assert (kept.state, kept.doubt_reason) == ("active", Doubt.SESSION)
     age(known, 301)
     assert (capture(claims_of(clerk, known)) or ClerkUser()).state == "deleted"
 
