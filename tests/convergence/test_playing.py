@@ -60,8 +60,8 @@ def test_command__unknown_machine(capsys: pytest.CaptureFixture[str]) -> None:
     """An example of no machine is refused, not passed over."""
     with pytest.raises(SystemExit):
         main(["Unknown:AAAA"])
-    assert "Applying, Whole" in capsys.readouterr().err
-    assert sorted(TESTS) == ["Applying", "Whole"]
+    assert "Applying, Forgetful, Whole" in capsys.readouterr().err
+    assert sorted(TESTS) == ["Applying", "Forgetful", "Whole"]
 
 
 def _failing_example() -> str:
