@@ -135,9 +135,25 @@ MUTANTS = (
     mutant(
         "the walk's end for what is known of deletes",
         "sync.py",
-        "            self.advance(deletes_ms=self.checkpoint.started_ms)  # else somebody missing could not be judged\n",
+        "            self.advance(deletes_ms=started_ms if first_ms is None else min(started_ms, first_ms))\n",
         "            self.advance(deletes_ms=self.client.now_ms())\n",
         "test_sync.py",
+    ),
+    mutant(
+        "late events behind a walk believed",
+        "sync.py",
+        "        if ids := list(late.values_list(",
+        "        if ids := late.none() and list(late.values_list(",
+        "test_meetings.py",
+    ),
+    mutant(
+        "the newest user as the only control",
+        "drain.py",
+        """            settled.order_by("-created_ms", "pk"),
+            trusted.order_by("created_ms", "pk"),
+""",
+        "",
+        "test_drain.py",
     ),
     mutant(
         "a watermark that moves back",
