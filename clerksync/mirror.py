@@ -272,7 +272,8 @@ def compare_fields(user: ClerkUser | None, new: UserFields) -> dict[str, tuple[A
 def _plain(value: Any) -> Any:
     match value:
         case datetime():
-            return (value - EPOCH) // timedelta(milliseconds=1)
+            moment = timezone.make_aware(value) if timezone.is_naive(value) else value
+            return (moment - EPOCH) // timedelta(milliseconds=1)
         case dict() | list():
             return canonical_json(value)
         case _:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 from django.dispatch import Signal
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import mirror, signals
@@ -351,3 +352,14 @@ def test_payload__of_deep_nesting_can_be_read() -> None:
     payload = ClerkUser.objects.get().payload
     assert payload is not None
     assert "a" in payload["unsafe_metadata"]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/New_York"])
+def test_compare_fields__without_time_zones(zone: str) -> None:
+    """With ``USE_TZ = False`` columns hold naive times, of the project's zone."""
+    with override_settings(USE_TZ=False, TIME_ZONE=zone):
+        observation = seen(1, 1, created_at=T0 - 3_600_000)
+        mirror.apply([observation])
+        assert observation.fields is not None
+        assert mirror.compare_fields(ClerkUser.objects.get(), observation.fields) == {}
+        assert mirror.apply([observation], compare_all=True)["user_a"].outcome is Outcome.UNCHANGED
