@@ -333,3 +333,26 @@ def test_incremental__not_with(clerk: FakeClerk, option: str) -> None:
     status, _, err = sync("--incremental", option)
     assert (status, f"--incremental and {option.partition('=')[0]} do not go together" in err) == (2, True)
     assert clerk.requests == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "option"),
+    [
+        *(("--pending", option) for option in ("--user=user_a", "--no-deletes", "--restart", "--force")),
+        *(("--user=user_a", option) for option in ("--no-deletes", "--restart")),
+    ],
+)
+def test_by_id__not_with(clerk: FakeClerk, chosen: str, option: str) -> None:
+    """What a read of some users would pass over is refused before Clerk is asked anything."""
+    status, _, err = sync(chosen, option)
+    pair = f"{chosen.partition('=')[0]} and {option.partition('=')[0]} do not go together"
+    assert (status, pair in err, clerk.requests) == (2, True, [])
+
+
+def test_user__force(clerk: FakeClerk) -> None:
+    """Every column of this user is compared, also one that other code has written."""
+    clerk_id = clerk.create_user(external_id="crm-1")["id"]
+    sync()
+    ClerkUser.objects.filter(pk=clerk_id).update(external_id="crm-2")
+    sync("--user", clerk_id, "--force")
+    assert ClerkUser.objects.get(pk=clerk_id).external_id == "crm-1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -26,6 +27,17 @@ _NOT_INCREMENTAL = {
     "restart": "an incremental sync is never resumed",
     "force": "only a full sync compares everybody",
     "adopt_instance": "a table that changes to another instance needs a full sync",
+}
+#: What a read of some users by id cannot do, and why.
+_NOT_BY_ID = {
+    "no_deletes": "whoever is read by id and is gone is marked as deleted",
+    "restart": "a read by id is never resumed",
+}
+#: What a read of those in doubt cannot do besides.
+_NOT_PENDING = {
+    "user": "--pending chooses whom it reads",
+    "force": "of those in doubt every read is believed",
+    **_NOT_BY_ID,
 }
 
 
@@ -57,7 +69,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Sync, tell, and end with the status of the report."""
         if options["incremental"]:
-            _refuse_others(options)
+            _refuse_others(options, _NOT_INCREMENTAL, beside="--incremental")
+        elif options["pending"]:
+            _refuse_others(options, _NOT_PENDING, beside="--pending")
+        elif options["user"]:
+            _refuse_others(options, _NOT_BY_ID, beside="--user")
         with nullcontext() if options["dry_run"] else looked_at_afterwards():
             self._sync_and_tell(**options)
 
@@ -86,7 +102,10 @@ class Command(BaseCommand):
         if pending:
             return refresh.sync_pending(client, dry_run=dry_run, on_page=self._diff(**options), **shared)
         if user:
-            return refresh.sync_users(client, user, dry_run=dry_run, on_page=self._diff(**options), **shared)
+            on_page, force = self._diff(**options), options["force"]
+            return refresh.sync_users(
+                client, user, compare_all=force, dry_run=dry_run, on_page=on_page, **shared
+            )
         chosen = sync.Options(
             deletes=not options["no_deletes"],
             compare_all=options["force"],
@@ -128,8 +147,8 @@ class Command(BaseCommand):
         return on_page
 
 
-def _refuse_others(options: dict[str, Any]) -> None:
-    for name, why in _NOT_INCREMENTAL.items():
+def _refuse_others(options: dict[str, Any], reasons: Mapping[str, str], *, beside: str) -> None:
+    for name, why in reasons.items():
         if options[name]:
             option = "--" + name.replace("_", "-")
-            raise CommandError(f"--incremental and {option} do not go together: {why}", returncode=2)
+            raise CommandError(f"{beside} and {option} do not go together: {why}", returncode=2)
