@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from clerksync import known, linking, quiet
+from clerksync import known, linking, mirror, quiet
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
 from clerksync.freshness import aware
@@ -144,10 +144,14 @@ def django_user_of(row: ClerkUser) -> Any:
 
 
 def _load(clerk_id: str) -> ClerkUser | None:
-    users = ClerkUser.objects.using(router.db_for_read(ClerkUser)).defer("payload_text")
-    if settings.LINK_USERS:
-        users = users.select_related("user")
-    return users.filter(pk=clerk_id).first()
+    # A replica may not have heard yet of a user who has just been captured.
+    for alias in dict.fromkeys((router.db_for_read(ClerkUser), mirror.database())):
+        users = ClerkUser.objects.using(alias).defer("payload_text")
+        if settings.LINK_USERS:
+            users = users.select_related("user")
+        if (row := users.filter(pk=clerk_id).first()) is not None:
+            return row
+    return None
 
 
 def _is_exempt(path: str) -> bool:

@@ -12,8 +12,10 @@ from django.db import OperationalError, connection
 from django.test import AsyncClient, Client, override_settings
 from pytest_socket import disable_socket, enable_socket
 
+from clerksync import visits
 from clerksync.models import ClerkUser
 from clerksync.testing import FakeClerk
+from tests.links import add_row
 from tests.test_capture import age, no_table
 
 __all__ = ["no_table"]
@@ -382,3 +384,29 @@ def test_linked__undecided(
         assert client.get("/django-user/").json()["in"] is False
     with django_assert_num_queries(1):
         client.get("/django-user/")
+
+
+class Replicated:
+    """Reads go to a replica, which lags behind."""
+
+    def db_for_read(self, model: Any, **hints: object) -> str:
+        """Of everything."""
+        return "other"
+
+    def db_for_write(self, model: Any, **hints: object) -> str:
+        """Of everything."""
+        return "default"
+
+    def allow_relation(self, *args: object, **hints: object) -> bool:
+        """It is the same database."""
+        return True
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_replica__does_not_know_a_new_user(clerk: FakeClerk) -> None:
+    """Whom the replica lacks is looked for where users are written."""
+    add_row("user_a", first_name="Isla")
+    with override_settings(DATABASE_ROUTERS=["tests.test_middleware.Replicated"]):
+        row = visits._load("user_a")
+    assert row is not None
+    assert row.first_name == "Isla"
