@@ -155,6 +155,11 @@ def _successful(answer: Answer) -> bytes:
 
 def _rejection(answer: Answer) -> ClerkRejected:
     problem = _problem(answer)
+    if answer.status == 404 and not problem.code:
+        # Of a proxy, perhaps; whoever believes it takes users for deleted.
+        raise InvalidResponse(
+            f"{answer.request}: {answer.describe()}, and not as Clerk says that somebody is gone"
+        )
     kind = {401: KeyRejected, 404: NotFound}.get(answer.status, ClerkRejected)
     message = f": {problem.message}" if problem.message else ""
     return kind(

@@ -23,7 +23,7 @@ from clerksync.claims import Claims
 from clerksync.models import ClerkUser, MirrorState
 from clerksync.pagereads import mark
 from clerksync.records import Doubt
-from clerksync.testing import FakeClerk
+from clerksync.testing import FakeClerk, Response
 from tests.syncing import READS, Syncer
 
 pytestmark = pytest.mark.django_db
@@ -439,3 +439,13 @@ def test_statements__new_user(clerk: FakeClerk) -> None:
     with CaptureQueriesContext(connection) as queries:
         capture(claims_of(clerk, clerk.create_user()["id"]))
     assert len(queries) <= 18
+
+
+def test_404__of_a_proxy(clerk: FakeClerk, known: str) -> None:
+    """A page that says 404 as Clerk does not is no sign that anybody is gone."""
+    clerk.advance(seconds=120)
+    age(known, 301)
+    page = Response(404, {"Content-Type": "text/html"}, b"<h1>404 Not Found</h1>")
+    clerk.fail("callback", call=lambda request: page, on=READS, times=None)
+    user = capture(claims_of(clerk, known)) or ClerkUser()
+    assert (user.state, user.needs_refresh) == ("active", True)
