@@ -15,7 +15,6 @@ from clerksync.fields import watched
 from clerksync.payloads import Kind, Observation, Source
 from clerksync.records import (
     ACTIVE,
-    BLANK,
     DELETED,
     ERASED,
     INCOMPLETE,
@@ -23,6 +22,7 @@ from clerksync.records import (
     Doubt,
     Outcome,
     Row,
+    is_blank,
 )
 from clerksync.seals import Head, seal
 from clerksync.transitions import (
@@ -289,7 +289,7 @@ def _decide_wish(row: Row | None, observation: Observation) -> Decision:
         return _UNCHANGED  # came back meanwhile, or was never there
     if observation.kind is Kind.LIFTED:
         return _lift(row, observation)
-    if row.digest in BLANK or row.doubt_reason:
+    if is_blank(row) or row.doubt_reason:
         return _UNCHANGED  # a tombstone in doubt may be a mistake
     return wipe(row, observation, digest="")
 

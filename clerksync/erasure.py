@@ -22,6 +22,7 @@ from clerksync import djangousers, known, mentions, mirror, signals, userlocks
 from clerksync.breaker import WINDOW
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized, SyncInterrupted
+from clerksync.fields import WATCHED
 from clerksync.logs import Log, told
 from clerksync.managers import ClerkUserQuerySet
 from clerksync.models import ClerkUser
@@ -89,9 +90,12 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
     due, now = _due(), timezone.now()
     if settings.ON_DELETE == "delete":
         # The breaker counts the rows of whom nobody but a sync found gone: they stay for its time, though blank.
-        counted = Q(deleted_by="absence", deleted_at__gt=now - WINDOW)
-        removable = due.filter(last_written__lt=now - QUIET).exclude(counted)
-        due = due.filter(counted)
+        stays = Q(deleted_by="absence", deleted_at__gt=now - WINDOW)
+        if djangousers.anonymizer() is None:
+            # Whose Django user it is must be known, or whoever signs up with that address would be let in as it.
+            stays |= Q(user__isnull=False)
+        removable = due.filter(last_written__lt=now - QUIET).exclude(stays)
+        due = due.filter(stays)
         needed = mentions.of_open_runs()
         # Before anybody is removed, or nobody would make up for it if this is cut short.
         with _transaction():
@@ -99,7 +103,8 @@ def prune(*, stop: Event | None = None) -> dict[str, int]:
         for ids in _batches(removable, without=needed):
             done["removed"] += _guarded(partial(_remove, ids))
             _heed(stop, done)
-    for ids in _batches(due.exclude(digest__in=BLANK)):
+    is_blank_already = Q(digest__in=BLANK, payload_text=None, **dict.fromkeys(WATCHED))
+    for ids in _batches(due.exclude(is_blank_already)):
         done["anonymized"] += _guarded(partial(_blank, ids))
         _heed(stop, done)
     return done

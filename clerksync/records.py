@@ -81,5 +81,5 @@ class Decision(NamedTuple):
 
 
 def is_blank(row: Row | None) -> bool:
-    """Whether this is a tombstone that holds nothing of a person."""
-    return row is not None and row.state == DELETED and row.digest in BLANK
+    """Whether this is a tombstone that holds nothing of a person; a row of other code may have no digest, either."""
+    return row is not None and row.state == DELETED and row.digest in BLANK and not any(row.watched)

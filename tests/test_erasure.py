@@ -568,3 +568,30 @@ def test_race__user_of_an_event_that_is_being_recorded(
     assert len(statements) == 2
     assert WebhookEvent.objects.latest("pk").payload_text is None
     assert row(person).is_anonymized
+
+
+def test_delete__linked(person: str) -> None:
+    """The row stays without content, or whoever signs up with the same address would be taken for this user."""
+    user = link(person)
+    with linking_on():
+        assert prune("delete") == {"anonymized": 1, "removed": 0}
+        assert row(person).is_anonymized
+        assert row(person).user_id == user.pk
+        assert (
+            prune("delete", CLERKSYNC_USER_ON_DELETE="clerksync.djangousers.blank_django_user")["removed"]
+            == 0
+        )
+        age(hours=2)
+        assert (
+            prune("delete", CLERKSYNC_USER_ON_DELETE="clerksync.djangousers.blank_django_user")["removed"]
+            == 1
+        )
+
+
+def test_anonymize__row_of_other_code(person: str) -> None:
+    """A tombstone may have no digest and yet hold all that is known: it is not taken for blank."""
+    ClerkUser.objects.filter(pk=person).update(digest="")
+    assert not row(person).is_anonymized
+    assert prune("anonymize")["anonymized"] == 1
+    assert (row(person).is_anonymized, row(person).email, row(person).payload_text) == (True, None, None)
+    assert prune("anonymize")["anonymized"] == 0

@@ -13,6 +13,7 @@ from django.db.models.functions import Length
 from django.db.models.lookups import LessThan
 from django.utils.translation import gettext_lazy as _
 
+from clerksync.fields import WATCHED
 from clerksync.managers import ClerkUserQuerySet
 from clerksync.models.past import rebuild
 from clerksync.records import BLANK
@@ -204,7 +205,8 @@ class ClerkUser(models.Model):
     @property
     def is_anonymized(self) -> bool:
         """Whether this is the row of a deleted user of whom nothing is kept but the id."""
-        return self.state == self.State.DELETED and self.digest in BLANK
+        is_empty = not any(getattr(self, name) for name in WATCHED)
+        return self.state == self.State.DELETED and self.digest in BLANK and is_empty
 
     @property
     def needs_refresh(self) -> bool:
