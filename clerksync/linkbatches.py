@@ -31,7 +31,7 @@ _NEEDED = (
     "clerk_id", "email", "email_verified", "external_id", "first_name", "last_name", "banned", "deprovisioned",
     "state", "revision", "updated_ms", "user_revision", "user_deactivated",
 )  # fmt: skip
-DELETED = ClerkUser.State.DELETED
+ACTIVE, DELETED = ClerkUser.State.ACTIVE, ClerkUser.State.DELETED
 
 
 def link(clerk_ids: Iterable[str], *, create: bool, dry_run: bool = False) -> Batch:
@@ -168,10 +168,11 @@ class Batch:
         self.report.updated = sum(bool(change.values) for change in changes)
 
     def _plan(self, row: ClerkUser, user: AbstractBaseUser) -> Change:
-        """What has to change; a new Django user has it all, and the content of a tombstone is no news."""
-        is_done = row.state == DELETED or row.pk in self._created
+        """What has to change; a new Django user has it all, and a row that is not active tells nothing new."""
+        is_done = row.state != ACTIVE or row.pk in self._created
         change = Change(row, user) if is_done else self.rules.plan(row, user)
-        if "is_active" in self.rules.targets or not has_column(self.rules.model, "is_active"):
+        is_ruled = "is_active" in self.rules.targets and row.state != DELETED
+        if is_ruled or not has_column(self.rules.model, "is_active"):
             return change
         is_left = row.state == DELETED and settings.USER_ON_DELETE == "leave"
         # Whom others have deactivated is not ours to activate.

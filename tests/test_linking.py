@@ -275,3 +275,26 @@ def test_race__linking_and_writing() -> None:
     assert (report.seen, report.already, report.problems) == (6, 6, [])
     assert set(User.objects.values_list("first_name", flat=True)) == {"N6"}
     assert User.objects.count() == 6
+
+
+def test_incomplete__nothing_is_overwritten() -> None:
+    """A row that knows nothing but the id says nothing about a Django user."""
+    user = add_django_user("ada", email="ada@harbour-works.io")
+    row = add_row("user_a", user=user, state="incomplete", email=None, email_verified=False)
+    with linking_on(email=lambda row, user: row.email or ""):
+        linking.user_for(row)
+    user.refresh_from_db()
+    assert user.email == "ada@harbour-works.io"
+
+
+def test_deleted__with_a_rule_for_is_active(django_capture_on_commit_callbacks: Any) -> None:
+    """The project's rule says who is active while Clerk has the user, and not longer."""
+    user = add_django_user("ada")
+    add_row(USER, user=user)
+    with linking_on(is_active=lambda row, user: row.is_active):
+        with django_capture_on_commit_callbacks(execute=True):
+            deliver(changed(now_ms(), first_name="Ada"))
+        assert is_active()
+        with django_capture_on_commit_callbacks(execute=True):
+            deliver(deleted(now_ms() + 1))
+    assert not is_active()
