@@ -25,8 +25,9 @@ _ATTRIBUTES = "event_attributes"
 #: a form by which it is found again when its user is to be forgotten.
 _SIGNS = (b"\\u", b"\\/", *(path.rpartition(".")[2].encode() for path in salvage.NEVER_STORED))
 _MAX_TYPE = 100
-#: Whom an object that is no user belongs to: a session, a membership.
+#: Whom an object that is no user belongs to, a session or a membership, where it cannot be read as JSON.
 _OWNER = re.compile(rb'"user_id"\s*:\s*"([\w-]{1,255})"')
+_ID = re.compile(r"[\w-]{1,255}", re.ASCII)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +44,13 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         """The user whom the event is about, if it names one."""
         if self.type.startswith("user."):
             return self.object_id
-        found = _OWNER.search(self.data)
-        return found[1].decode() if found else ""
+        try:
+            owned = _decode_owned(self.data)
+            user_id = owned.user_id or (owned.public_user_data and owned.public_user_data.user_id) or ""
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            found = _OWNER.search(self.data)
+            return found[1].decode() if found else ""
+        return user_id if _ID.fullmatch(user_id) else ""
 
     def decode_data(self) -> dict[str, Any]:
         """The object of the event."""
@@ -63,12 +69,22 @@ class _Identified(msgspec.Struct):
     id: str | None = None
 
 
+class _Owner(msgspec.Struct):
+    user_id: str | None = None
+
+
+class _Owned(msgspec.Struct):
+    user_id: str | None = None
+    public_user_data: _Owner | None = None
+
+
 class _Session(msgspec.Struct):
     user: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_id = msgspec.json.Decoder(_Identified).decode
+_decode_owned = msgspec.json.Decoder(_Owned).decode
 _decode_session = msgspec.json.Decoder(_Session).decode
 _decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

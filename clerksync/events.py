@@ -22,7 +22,7 @@ from clerksync.exceptions import PayloadError
 from clerksync.handlers import ClerkEvent, call_handlers, has_handlers, off, on
 from clerksync.models import WebhookEvent
 from clerksync.payloads import Kind, Observation, Parser, unlisted
-from clerksync.records import Outcome, Row, is_blank
+from clerksync.records import ERASED, Outcome, Row, is_blank
 from clerksync.webhooks import Delivery
 
 __all__ = ["ClerkEvent", "Receipt", "off", "on", "process", "receive"]
@@ -65,18 +65,20 @@ def receive(body: bytes, delivery: Delivery) -> Receipt:
     except PayloadError as error:
         event = Event(type="unreadable", data=b"{}", timestamp_ms=None, instance_id="", object_id="")
         entry = _entry(event, delivery, _Verdict(State.PARKED, str(error)), payload=None)
-        return _write(entry, event, _Verdict(State.PARKED, str(error)), again=False)
+        return _write(entry, event, _Verdict(State.PARKED, str(error)), told=None, again=False)
     return process(event, delivery, payload=keep(event, body, exclude=settings.EXCLUDE_FIELDS))
 
 
 def process(event: Event, delivery: Delivery, *, payload: str | None, again: bool = False) -> Receipt:
     """Record an event with its effect; ``again`` applies one that was applied before.
 
-    Nothing is kept of what it says if its user is gone and nothing of them is to be kept.
+    Nothing is kept of what it says if its user is gone and nothing of them is to be kept; handlers are told all
+    the same, unless the user was erased for good.
     """
     verdict = _judge(event, delivery)
     kept = None if is_blank(verdict.row) else payload
-    return _write(_entry(event, delivery, verdict, payload=kept), event, verdict, again=again)
+    told = None if verdict.row is not None and verdict.row.digest == ERASED else payload
+    return _write(_entry(event, delivery, verdict, payload=kept), event, verdict, told=told, again=again)
 
 
 def _judge(event: Event, delivery: Delivery) -> _Verdict:
@@ -125,7 +127,9 @@ def _state_of(outcome: Outcome) -> tuple[WebhookEvent.State, str]:
             return State.APPLIED, ""
 
 
-def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool) -> Receipt:
+def _write(
+    entry: journal.Entry, event: Event, verdict: _Verdict, *, told: str | None, again: bool
+) -> Receipt:
     with transaction.atomic(using=mirror.database()):
         recorded = journal.record(entry, again=again)
         if recorded.is_new and verdict.observations:
@@ -134,7 +138,7 @@ def _write(entry: journal.Entry, event: Event, verdict: _Verdict, *, again: bool
             journal.drop_content(entry.svix_id)
             entry = replace(entry, payload=None)
         if not recorded.handled:
-            transaction.on_commit(partial(_run_handlers, event, entry), using=mirror.database())
+            transaction.on_commit(partial(_run_handlers, event, entry, told), using=mirror.database())
     return Receipt(verdict.state.value, verdict.reason) if recorded.is_new else Receipt("duplicate")
 
 
@@ -160,13 +164,13 @@ def call_again(event: Event, delivery: Delivery, *, payload: str) -> list[str]:
     Returns:
         What failed.
     """
-    return _run_handlers(event, _entry(event, delivery, _Verdict(State.APPLIED), payload=payload))
+    return _run_handlers(event, _entry(event, delivery, _Verdict(State.APPLIED), payload=payload), payload)
 
 
-def _run_handlers(event: Event, entry: journal.Entry) -> list[str]:
-    """Call the project's handlers of an event, and record how that went."""
+def _run_handlers(event: Event, entry: journal.Entry, told: str | None) -> list[str]:
+    """Call the project's handlers of an event with the JSON that they are told, and record how that went."""
     occurred = None if event.timestamp_ms is None else datetime.fromtimestamp(event.timestamp_ms / 1000, UTC)
-    data = {} if entry.payload is None else salvage.load_object(entry.payload.encode()).get("data", {})
+    data = {} if told is None else salvage.load_object(told.encode()).get("data", {})
     failures = call_handlers(
         ClerkEvent(
             type=event.type,
@@ -177,7 +181,7 @@ def _run_handlers(event: Event, entry: journal.Entry) -> list[str]:
             data=data,
         )
     )
-    journal.finish(entry.svix_id, failures=failures)
+    journal.finish(entry.svix_id, failures=failures, is_kept=entry.payload is not None)
     return failures
 
 
@@ -186,7 +190,7 @@ def _entry(event: Event, delivery: Delivery, verdict: _Verdict, *, payload: str 
         svix_id=delivery.svix_id,
         type=event.type,
         object_id=event.object_id,
-        user_id="" if event.type.startswith("user.") else event.user_id,
+        user_id="" if event.type.startswith("user.") else verdict.clerk_id or event.user_id,
         instance_id=event.instance_id,
         state=verdict.state,
         reason=verdict.reason,

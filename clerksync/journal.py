@@ -146,12 +146,16 @@ def drop_content(svix_id: str) -> None:
     WebhookEvent.objects.filter(svix_id=svix_id).update(payload_text=None)
 
 
-def finish(svix_id: str, *, failures: list[str]) -> None:
-    """Record that the handlers of an event were called, and which failed."""
+def finish(svix_id: str, *, failures: list[str], is_kept: bool) -> None:
+    """Record that the handlers of an event were called, and which failed.
+
+    An event whose content is not kept is not tried again, so that nobody need wait for that.
+    """
     event = WebhookEvent.objects.filter(svix_id=svix_id)
     if failures:
+        state, reason = (State.FAILED if is_kept else State.IGNORED), "; ".join(failures)
         # The time of the last try, from which that of the next one is told.
-        event.update(state=State.FAILED, reason="; ".join(failures), handled=True, finished_at=timezone.now())
+        event.update(state=state, reason=reason, handled=True, finished_at=timezone.now())
         return
     event.update(handled=True, finished_at=timezone.now())
     event.filter(state=State.FAILED).update(state=State.APPLIED, reason="")

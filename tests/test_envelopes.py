@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import pytest
 
-from clerksync.envelopes import MAX_AGE_MS, keep, observe, parse_event
+from clerksync.envelopes import MAX_AGE_MS, Event, keep, observe, parse_event
 from clerksync.leaks import holds
 from clerksync.payloads import Kind, Observation, Parser
 from tests.deliveries import body_of
@@ -115,3 +115,24 @@ def test_keep__nothing_of_excluded_parts() -> None:
     assert "hush" in kept(body)
     assert "hush" not in kept(body, exclude=["private_metadata"])
     assert "hush" not in kept(body, exclude=["private_metadata.plan"])
+
+
+@pytest.mark.parametrize(
+    ("data", "owner"),
+    [
+        (b'{"organization": {"public_metadata": {"user_id": "user_boss"}}, "user_id": "user_a"}', "user_a"),
+        (
+            b'{"public_inviter_data": {"user_id": "user_boss"}, "public_user_data": {"user_id": "user_a"}}',
+            "user_a",
+        ),
+        (b'{"organization": {"public_metadata": {"user_id": "user_boss"}}}', ""),
+        (b'{"user_id": "user a\\n"}', ""),
+        (b'{"user_id": 7, "note": "\xff", "x": {"user_id": "user_a"}}', "user_a"),
+    ],
+)
+def test_owner__of_the_object_itself(data: bytes, owner: str) -> None:
+    """Whom metadata or the inviter name is somebody else; what is no JSON is searched as text."""
+    event = Event(
+        type="organizationMembership.created", data=data, timestamp_ms=1, instance_id="", object_id=""
+    )
+    assert event.user_id == owner

@@ -248,3 +248,16 @@ def test_prune__command(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("prune_clerk_data")
     told = "1 events deleted, 0 records of syncs deleted, 0 changes of users deleted, 0 users anonymized, 0 rows of users removed\n"
     assert capsys.readouterr().out == told
+
+
+def test_handler__of_a_blank_user(project: Project) -> None:
+    """Handlers are told what an event says of whom nothing is kept; what they fail for is not tried again."""
+    deliver(body_of("user.deleted", {"id": USER, "deleted": True}, at=now_ms()))
+    project.is_broken = True
+    deliver(changed(now_ms() - 5_000))
+    event = WebhookEvent.objects.latest("pk")
+    assert (event.payload_text, event.state, event.handled) == (None, "ignored", True)
+    assert "ValueError" in event.reason
+    project.is_broken = False
+    deliver(changed(now_ms() - 4_000))
+    assert project.heard[-1].data["id"] == USER
