@@ -127,7 +127,7 @@ def _of_jobs(facts: Facts, now: datetime) -> Iterator[Reason]:
         yield Reason("scheduler_dead", State.BEHIND, text, command="manage.py run_clerk_scheduler", hint=hint)
     else:
         yield from _of_overdue(facts, now)
-    if any(job.outcome == "refused" for job in facts.jobs) and not _is_refused(facts):
+    if any(_is_refused_still(job, facts) for job in facts.jobs) and not _is_refused(facts):
         text = "A scheduled part found more users gone than may be deleted, and deleted none."
         yield Reason("deletes_refused", State.BROKEN, text, command=f"{_FULL} --dry-run")
     for job in facts.jobs:
@@ -150,6 +150,14 @@ def _of_overdue(facts: Facts, now: datetime) -> Iterator[Reason]:
 
 def _is_overdue(job: ScheduledJob, now: datetime) -> bool:
     return not job.expires_at and now - job.next_at > OVERDUE_AFTER
+
+
+def _is_refused_still(job: ScheduledJob, facts: Facts) -> bool:
+    """Whether a part was refused, and no full sync has been completed since, as somebody may do by hand."""
+    full = facts.runs.get(SyncRun.Kind.FULL)
+    if job.outcome != "refused" or job.finished_at is None:
+        return job.outcome == "refused"
+    return full is None or full.state != SyncRun.State.COMPLETED or full.started_at < job.finished_at
 
 
 def _is_refused(facts: Facts) -> bool:

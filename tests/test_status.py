@@ -525,3 +525,13 @@ def test_times__with_the_day_where_it_is_another() -> None:
     now = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
     assert reasons.clock(now - timedelta(minutes=30), now=now) == "00:30 UTC"
     assert reasons.clock(now - timedelta(hours=2), now=now) == "2026-03-01 23:00 UTC"
+
+
+def test_deletes__refused_and_mended_by_hand(syncer: Syncer) -> None:
+    """A full sync that somebody has let delete them ends what the scheduler was refused."""
+    synced(syncer, 3)
+    jobs.plan()
+    ScheduledJob.objects.filter(part="full").update(outcome="refused", failures=1, finished_at=timezone.now())
+    assert codes(status.read()) == ["deletes_refused"]
+    syncer.full()
+    assert status.read().state is State.IN_STEP
