@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
+from django.test import Client, RequestFactory
 
-from clerksync import jobs, leases
+from clerksync import jobs, leases, views
 from clerksync.models import SyncRun
 from clerksync.testing import FakeClerk
 from tests.syncing import Syncer, execute, synced
@@ -68,3 +69,10 @@ def test_staff__database_away(client: Client) -> None:
         execute("ALTER TABLE elsewhere RENAME TO clerksync_mirrorstate")
     assert (answer.status_code, answer.json()["reasons"][0]["code"]) == (503, "tables_unreadable")
     assert connection.is_usable()
+
+
+def test_staff__a_model_without_it() -> None:
+    """A user model of the project's may know no staff."""
+    request = RequestFactory().get("/")
+    request.user = SimpleNamespace(is_active=True)  # type: ignore[assignment]  # not every model's
+    assert not views._is_staff(request)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, transaction
 from django.db.models import QuerySet
+from django.http import Http404
 from django.utils.cache import patch_cache_control, patch_vary_headers
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
@@ -61,7 +62,9 @@ class UserView(GenericAPIView):
     def asked(self) -> Mapping[str, Any]:
         """The parameters, as ``query_class`` reads them."""
         asked = read_query(self.query_class, self.request.query_params)
-        if "include" in asked and not self.request.user.has_perm(MAY_READ_PRIVATE):
+        # Not every model of users has permissions.
+        has_permission = getattr(self.request.user, "has_perm", lambda name: False)
+        if "include" in asked and not has_permission(MAY_READ_PRIVATE):
             raise PermissionDenied(_("You may not read private metadata."))
         return asked
 
@@ -139,6 +142,13 @@ class UserDetail(AnyUser, RetrieveAPIView):
     """One user."""
 
     query_class = UserQuery
+
+    def get_object(self) -> ClerkUser:
+        """The user of the id, which may be anything that fits into a URL."""
+        if "\0" in self.kwargs[self.lookup_field]:
+            raise Http404  # PostgreSQL takes no such text
+        user: ClerkUser = super().get_object()
+        return user
 
 
 def _age(row: ClerkUser) -> int | None:

@@ -122,6 +122,11 @@ def test_detail(staff: Client) -> None:
     assert answer["Cache-Control"] == "no-store, private"
 
 
+def test_detail__nul(staff: Client) -> None:
+    """An id may be anything that fits into a URL."""
+    assert staff.get(f"{LIST}%00/").status_code == 404
+
+
 @pytest.mark.usefixtures("people")
 def test_detail__tombstone(staff: Client) -> None:
     """Deleted users are not there unless they are asked for."""
