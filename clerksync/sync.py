@@ -24,6 +24,9 @@ from clerksync.runner import OnPage, Runner, Watch, announce
 from clerksync.sweep import Sweep
 from clerksync.tally import Report
 
+#: Clerk's lists may show a user so much later than the user was created, by far.
+_LAG_MS = 3_600_000
+
 
 class Options(Struct, frozen=True, kw_only=True):
     """How a full sync is done; ``deletes`` and ``compare_all`` must be the same to resume one."""
@@ -171,6 +174,9 @@ class _FullSync(Runner):
             return
         late = ClerkUser.objects.active().filter(doubt_reason="", source=Source.WEBHOOK.value)
         late = late.filter(first_seen__gte=self.run.started_at, observed_ms__lte=started_ms)
+        if self.known.deletes_ms is not None:
+            # Whoever is older was there when deletes were known, or is doubted by the event itself; by index.
+            late = late.filter(created_ms__gte=self.known.deletes_ms - _LAG_MS)
         if ids := list(late.values_list("pk", flat=True)):
             with self.writing():
                 by = self.writer.provenance
