@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from clerksync import mirror, webhooks
 from clerksync.decisions import stable
+from clerksync.differences import compare_fields
 from clerksync.exceptions import PayloadError
 from clerksync.fields import VOLATILE
 from clerksync.findings import Cause, Finding, FindingKind
@@ -123,7 +124,7 @@ class Causes:
             return False
         if was.fields is None or stable(was.digest) != stable(user.digest):
             return False
-        changed = set(mirror.compare_fields(user, was.fields)) - VOLATILE
+        changed = set(compare_fields(user, was.fields)) - VOLATILE
         return bool(changed) or user.updated_ms != was.updated_ms
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from clerksync.decisions import shape, stable
+from clerksync.differences import compare_fields
 from clerksync.fields import VOLATILE, WATCHED
 from clerksync.findings import Cause, Finding, FindingKind
-from clerksync.mirror import compare_fields
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
 from clerksync.placeholders import PlaceholderRules, fold

@@ -30,6 +30,7 @@ from clerksync.salvage import escape_text
 
 #: One less than Clerk takes in a filter: the last place is the control's.
 BATCH = 99
+MAX_CONTROLS = 3
 #: Whoever is this old is known to all replicas.
 SETTLED_MS = 10 * 60_000
 _PIECE = 100
@@ -133,7 +134,7 @@ class Drain:
             back = [
                 clerk_id for clerk_id in found & rows.keys() if rows[clerk_id].doubt_reason == Doubt.ABSENT
             ]
-            self._controls = self._controls or sorted(back)[:3]
+            self._controls = self._controls or sorted(back)[:MAX_CONTROLS]
         return changes | (self._judge_missing(missing) if self.judge_missing else {})
 
     def _judge_missing(self, missing: dict[str, int]) -> dict[str, Change]:

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import ProtectedError, Q, RestrictedError
 from django.utils import timezone
 
-from clerksync import djangousers, known, mentions, mirror, signals, userlocks
+from clerksync import djangousers, known, mentions, mirror, removal, signals, userlocks
 from clerksync.breaker import WINDOW
 from clerksync.conf import settings
 from clerksync.exceptions import NotAnonymized, SyncInterrupted
@@ -151,9 +151,9 @@ def _remove(ids: Sequence[str]) -> int:
     try:
         with _transaction():
             userlocks.hold(ids, using=mirror.database())
-            gone = mirror.lock_removable(ids, before=before)  # without who has come back meanwhile
+            gone = removal.lock_removable(ids, before=before)  # without who has come back meanwhile
             _blank_others(gone)
-            removed = mirror.remove(gone, before=before)
+            removed = removal.remove(gone, before=before)
             mentions.remove_from_events(removed)
             transaction.on_commit(partial(_tell, removed), using=mirror.database())
     except (ProtectedError, RestrictedError):

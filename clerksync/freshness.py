@@ -14,6 +14,7 @@ from django.utils import timezone
 from clerksync.fields import EPOCH
 from clerksync.models import ClerkUser
 from clerksync.records import DELETED, INCOMPLETE
+from clerksync.times import aware
 
 #: Between two reads of one user where ``CLERKSYNC_REFRESH_AFTER`` does not say.
 INTERVAL = timedelta(seconds=300)
@@ -122,11 +123,6 @@ def _age_of(
     if checked_at is not None:
         ages.append(now - aware(checked_at))
     return max(timedelta(0), min(ages))
-
-
-def aware(moment: datetime) -> datetime:
-    """A time of the database, which has no zone where the project has ``USE_TZ = False``."""
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
 
 
 def stored(moment: datetime) -> datetime:

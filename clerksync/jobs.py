@@ -21,7 +21,7 @@ from msgspec import Struct
 from clerksync import schedule
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
-from clerksync.times import DatabaseNow
+from clerksync.times import DatabaseNow, aware
 
 Outcome = ScheduledJob.Outcome
 
@@ -176,11 +176,6 @@ def beat(*, stays: bool) -> None:
 def next_at(jobs: Iterable[ScheduledJob]) -> datetime | None:
     """When the first of these is due; None if there are none."""
     return min((aware(job.next_at) for job in jobs), default=None)
-
-
-def aware(moment: datetime) -> datetime:
-    """A time of the database, which has no zone where the project has ``USE_TZ = False``."""
-    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
 
 
 def _kept(moment: datetime) -> datetime:

@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 import msgspec
-from django.db import connections, router, transaction
-from django.db.models.functions import Collate
+from django.db import router, transaction
 from django.utils import timezone
 
 from clerksync import forgotten, history, signals
 from clerksync.breaker import check_deletes
 from clerksync.decisions import fold
+from clerksync.differences import compare_fields
 from clerksync.exceptions import SyncError
-from clerksync.fields import EPOCH, VOLATILE, UserFields, canonical_json
+from clerksync.fields import VOLATILE
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation
-from clerksync.records import DELETED, Decision, Outcome, Row, is_blank
+from clerksync.records import Decision, Outcome, Row, is_blank
 from clerksync.tables import Known, UserTable, Window
 
 #: Two writers may meet at a row now and then, not for ever.
@@ -110,41 +110,6 @@ def apply(
     return _Batch(
         observations, max_deletes=max_deletes, compare_all=compare_all, with_fields=with_fields
     ).run(rows, dry_run=dry_run, savepoint=savepoint)
-
-
-def lock_removable(ids: Iterable[str], *, before: datetime) -> list[str]:
-    """Lock the rows that ``remove`` would delete, to the end of the transaction; returns whose they are."""
-    using = database()
-    quiet = ClerkUser.objects.using(using).filter(pk__in=list(ids), state=DELETED, doubt_reason="")
-    quiet = quiet.filter(last_written__lt=before)
-    if connections[using].features.has_select_for_update:
-        quiet = quiet.select_for_update().order_by(Collate("clerk_id", "C"))
-    return list(quiet.values_list("pk", flat=True))
-
-
-def remove(ids: Iterable[str], *, before: datetime) -> list[str]:
-    """Delete the rows of tombstones, and keep digests of their ids, so that nothing late revives them.
-
-    Args:
-        ids: Whose.
-        before: Only rows that were last written before, so that nobody who read one earlier is still about
-            to write it, and would insert it again.
-
-    Returns:
-        Whose rows are gone.
-
-    Raises:
-        django.db.models.deletion.ProtectedError: Another model does not let a row go.
-        django.db.models.deletion.RestrictedError: The same.
-    """
-    using = database()
-    users = ClerkUser.objects.using(using)
-    with transaction.atomic(using=using):
-        users.filter(pk="").update(user_revision=0)  # begin with a write, though of no row
-        removed = lock_removable(ids, before=before)
-        forgotten.add(UserTable(using).read(removed), using=using)
-        users.filter(pk__in=removed).delete()
-    return removed
 
 
 _NO_FIELDS: Mapping[str, tuple[Any, Any]] = {}
@@ -257,27 +222,6 @@ class _Batch:
         }
         stored = ClerkUser.objects.using(self.using).in_bulk(sorted(contents)) if contents else {}
         return {clerk_id: compare_fields(stored.get(clerk_id), new) for clerk_id, new in contents.items()}
-
-
-def compare_fields(user: ClerkUser | None, new: UserFields) -> dict[str, tuple[Any, Any]]:
-    """Old and new values of the columns that differ; times in ms, metadata as JSON text."""
-    old = {name: None if user is None else _plain(getattr(user, name)) for name in new.__struct_fields__}
-    return {
-        name: (old[name], getattr(new, name))
-        for name in new.__struct_fields__
-        if old[name] != getattr(new, name)
-    }
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case datetime():
-            moment = timezone.make_aware(value) if timezone.is_naive(value) else value
-            return (moment - EPOCH) // timedelta(milliseconds=1)
-        case dict() | list():
-            return canonical_json(value)
-        case _:
-            return value
 
 
 def _is_written(stored: Mapping[str, Row], clerk_id: str, decision: Decision) -> bool:

@@ -23,6 +23,7 @@ from clerksync.jobs import Claim, Ended
 from clerksync.logs import Log, first_line, told
 from clerksync.models import ScheduledJob
 from clerksync.schedule import Part
+from clerksync.times import aware
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ class Scheduler:
         """Free what a scheduler that is dead or asleep has claimed."""
         now = jobs.clock()
         for job in jobs.read():
-            is_expired = now is not None and job.expires_at is not None and jobs.aware(job.expires_at) < now
+            is_expired = now is not None and job.expires_at is not None and aware(job.expires_at) < now
             if is_expired and jobs.bury(job):
                 logger.warning(
                     "%s: %s was not heard of again, so somebody else goes on",
@@ -165,7 +166,7 @@ class Scheduler:
         if len(rows) < len(schedule.expressions()):
             jobs.plan()  # somebody has emptied the table
         for job in rows:
-            if now is None or jobs.aware(job.next_at) > now or job.expires_at or self._is_running(job.part):
+            if now is None or aware(job.next_at) > now or job.expires_at or self._is_running(job.part):
                 continue
             if claim := jobs.claim(Part(job.part)):
                 run = self._running[claim] = pool.submit(attempt, claim.part, self.stop)
@@ -186,7 +187,7 @@ class Scheduler:
         zone = timezone.get_default_timezone()
         on = schedule.expressions()
         for job in jobs.read():
-            at = jobs.aware(job.next_at).astimezone(zone)
+            at = aware(job.next_at).astimezone(zone)
             self._tell(f"{job.part:<12} {on[Part(job.part)]:<14} next at {at:%Y-%m-%d %H:%M:%S %Z}")
         for part in Part:
             if part not in on:
@@ -235,7 +236,7 @@ def _log(job: ScheduledJob, *, failures_before: int) -> None:
     """One line for each change: when a part begins to fail, and when it works again."""
     if job.failures and not failures_before:
         zone = timezone.get_default_timezone()
-        again = jobs.aware(job.next_at).astimezone(zone)
+        again = aware(job.next_at).astimezone(zone)
         logger.warning(
             "%s %s: %s; next try at %s",
             job.part,

@@ -35,6 +35,11 @@ def adapt_time(connection: Any, moment: datetime) -> str:
     return moment.astimezone(_zone(connection)).replace(tzinfo=None).isoformat(" ")
 
 
+def aware(moment: datetime) -> datetime:
+    """A time of the database, which has no zone where the project has ``USE_TZ = False``."""
+    return timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+
+
 def adapter_of_ms(connection: Any) -> Callable[[int | None], str | None]:
     """What makes such a text of a time in ms since 1970."""
     if connection.vendor == "postgresql":

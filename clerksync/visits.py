@@ -16,11 +16,11 @@ from django.utils.functional import SimpleLazyObject
 from clerksync import known, linking, mirror, quiet
 from clerksync.capture import Defer, capture, is_settled
 from clerksync.conf import settings
-from clerksync.freshness import aware
 from clerksync.logs import Log
 from clerksync.models import ClerkUser
 from clerksync.records import DELETED, INCOMPLETE
 from clerksync.sessions import Session
+from clerksync.times import aware
 
 logger = logging.getLogger(__name__)
 

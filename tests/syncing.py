@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import connection, connections
 from django.test import override_settings
 
-from clerksync import mirror
 from clerksync.client import ClerkClient
+from clerksync.differences import compare_fields
 from clerksync.incremental import incremental_sync
 from clerksync.models import ClerkUser, MirrorState, SyncRun
 from clerksync.pages import SweptPage
@@ -198,6 +198,6 @@ def differences(clerk: FakeClerk, using: str = "default") -> dict[str, Any]:
         assert fields is not None
         if clerk_id not in active:
             found[clerk_id] = "missing"
-        elif differing := mirror.compare_fields(active[clerk_id], fields):
+        elif differing := compare_fields(active[clerk_id], fields):
             found[clerk_id] = differing
     return found

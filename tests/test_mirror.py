@@ -13,6 +13,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from clerksync import mirror, signals
+from clerksync.differences import compare_fields
 from clerksync.exceptions import DeletesRefused
 from clerksync.models import ClerkUser
 from clerksync.payloads import Observation, Parser, Source
@@ -361,5 +362,5 @@ def test_compare_fields__without_time_zones(zone: str) -> None:
         observation = seen(1, 1, created_at=T0 - 3_600_000)
         mirror.apply([observation])
         assert observation.fields is not None
-        assert mirror.compare_fields(ClerkUser.objects.get(), observation.fields) == {}
+        assert compare_fields(ClerkUser.objects.get(), observation.fields) == {}
         assert mirror.apply([observation], compare_all=True)["user_a"].outcome is Outcome.UNCHANGED

@@ -14,8 +14,8 @@ from rest_framework.settings import api_settings
 
 from clerksync import searching
 from clerksync.fields import EPOCH
-from clerksync.freshness import aware
 from clerksync.models import ClerkUser
+from clerksync.times import aware
 
 Users = QuerySet[ClerkUser]
 

@@ -12,8 +12,9 @@ from django.core.management.base import CommandError
 from django.db import Error as DatabaseError
 
 from clerksync.exceptions import ClerkSyncError
-from clerksync.freshness import aware, stored
+from clerksync.freshness import stored
 from clerksync.masking import PERSONAL, mask
+from clerksync.times import aware
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from clerksync import mirror
 from clerksync.answers import Page
+from clerksync.differences import compare_fields
 from clerksync.fields import UserFields
 from clerksync.head import read_head
 from clerksync.models import ClerkUser
@@ -174,7 +175,7 @@ class Applying(RuleBasedStateMachine):
         assert active.keys() == expected.keys()
         for clerk_id, fields in expected.items():
             assert fields is not None
-            assert mirror.compare_fields(active[clerk_id], fields) == {}
+            assert compare_fields(active[clerk_id], fields) == {}
         assert not ClerkUser.objects.needs_refresh().exists()
         tell("convergence: examples of the apply rule's machine")
 

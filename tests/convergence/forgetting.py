@@ -8,7 +8,7 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from clerksync import forgotten, mirror
+from clerksync import forgotten, mirror, removal
 from clerksync.fields import NOTHING, VOLATILE, UserFields
 from clerksync.models import ClerkUser, ForgottenUser
 from clerksync.payloads import Kind, Observation, Source, blank
@@ -56,7 +56,7 @@ class Forgetful(Applying):
         ids = list(ClerkUser.objects.deleted().values_list("pk", flat=True))
         for alias in databases():
             with use_database(alias):
-                removed = mirror.remove(ids, before=later)
+                removed = removal.remove(ids, before=later)
         self.removed |= set(removed)
 
     @precondition(lambda self: ClerkUser.objects.exists())
